@@ -1,0 +1,42 @@
+"""Image memorability for the people who curate data sets: ResMem under pandas, FiftyOne and the command line.
+
+Importing this package registers the pandas accessor `df.resmem` and loads no torch: the names below bring what they
+need when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import resmem_plugin.pandas  # noqa: F401 (registers df.resmem)
+from resmem_plugin.core.scores import package_version
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.preprocess import transformer
+    from resmem_plugin.core.scorer import Scorer, score_images
+    from resmem_plugin.core.scores import Provenance, Score
+    from resmem_plugin.core.weights import ResMem
+
+__all__ = ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
+
+__version__ = package_version()
+
+_HOMES = {
+    "Provenance": "resmem_plugin.core.scores",
+    "ResMem": "resmem_plugin.core.weights",
+    "Score": "resmem_plugin.core.scores",
+    "Scorer": "resmem_plugin.core.scorer",
+    "score_images": "resmem_plugin.core.scorer",
+    "transformer": "resmem_plugin.core.preprocess",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,35 @@
+"""What every engine is: something that runs the network forward over a batch of preprocessed images."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Engine(Protocol):
+    """One way to run the network forward. Engines are safe to share between threads and never change once built."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name in a provenance, such as "pytorch"."""
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the forward pass: "fp32", "bf16" or "fp16"."""
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the weights file, or an identity of the caller's own model."""
+
+    @property
+    def batch_size(self) -> int:
+        """The number of images a batch at which this engine on its device is as quick as it gets."""
+
+    def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> memorability (B,); a score depends on its own image alone.
+
+        Raises:
+            EvalModeError: if the model was switched to training mode.
+        """

@@ -1,0 +1,158 @@
+"""PyTorch on a CPU, on CUDA and on Apple's MPS: channels-last, batch normalisation folded into the convolutions."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from resmem_plugin.core.errors import EvalModeError, OptionError
+from resmem_plugin.core.model import ResMemNetwork
+
+Model: TypeAlias = "nn.Module | Callable[[Tensor], Tensor]"
+"""Float images (B, 3, 227, 227) in [0, 1] -> memorability (B, 1) or (B,)."""
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_AUTO_PRECISION = {"cpu": "fp32", "mps": "fp32", "cuda": "fp16"}
+_BATCH_SIZES = {"cpu": 8, "mps": 32, "cuda": 128}  # on a CPU larger batches are no quicker, only slower to interrupt
+
+
+class PyTorchEngine:
+    """Runs a network with PyTorch.
+
+    Args:
+        model: the network. A module is copied and put into eval mode; the caller's own is left as it is.
+        weights: SHA-256 of the file its weights came from. Default, for a model of the caller's: a hash of its state
+            dict, or the name of a function.
+        device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
+        own: whether the model may be changed in place, as one just loaded from a file may.
+
+    Raises:
+        OptionError: for a device or precision that cannot be had here.
+    """
+
+    name = "pytorch"
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        weights: str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        own: bool = False,
+    ) -> None:
+        self.device = _device(device)
+        self.precision = _precision(precision, self.device)
+        self.batch_size = _BATCH_SIZES[self.device.type]
+        self.weights = weights or _identity(model)
+        if isinstance(model, nn.Module):
+            model = (model if own else copy.deepcopy(model)).eval().requires_grad_(False)
+            if isinstance(model, ResMemNetwork):
+                _optimise(model, _DTYPES[self.precision])
+            model = model.to(self.device)
+        self.model: Model = model
+
+    def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> memorability (B,).
+
+        A batch that does not fit into the device's memory is halved and tried again.
+
+        Raises:
+            EvalModeError: if the model was switched to training mode.
+            OptionError: if a caller's model returns something other than one number an image.
+        """
+        if isinstance(self.model, nn.Module) and any(module.training for module in self.model.modules()):
+            raise EvalModeError("the model is in training mode, where its scores would be wrong: call model.eval()")
+        try:
+            return self._forward(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        middle = len(batch) // 2
+        return np.concatenate([self.forward(batch[:middle]), self.forward(batch[middle:])])
+
+    def _forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode(), self._arithmetic():
+            x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)  # channels-last without a copy
+            x = x.to(torch.float32).div_(255)
+            scores = self.model(x if isinstance(self.model, ResMemNetwork) else x.contiguous())
+        if scores.numel() != len(batch):
+            raise OptionError(
+                f"the model returned shape {tuple(scores.shape)} for {len(batch)} images: it must return (B, 1) or (B,)"
+            )
+        return scores.reshape(-1).to("cpu", torch.float32).numpy()
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
+        if self.precision != "fp32":
+            return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
+        if self.device.type == "cuda":  # by default convolutions there round their inputs to 10 bits (TF32)
+            return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        return contextlib.nullcontext()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise OptionError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}") from error
+    if device.type not in _BATCH_SIZES:
+        raise OptionError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise OptionError(
+            f"device={name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA device(s) here: use device='auto' or "
+            "'cpu', or install a driver and a build of torch for it"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise OptionError("device='mps' needs a Mac with Apple silicon: use device='auto' or 'cpu'")
+    return device
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name == "auto":
+        return _AUTO_PRECISION[device.type]
+    if name not in _DTYPES:
+        raise OptionError(f"precision must be auto, {', '.join(_DTYPES)} with the pytorch engine, not {name!r}")
+    return name
+
+
+def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
+    """Fold batch normalisation, go channels-last, and store what runs in half precision in half precision."""
+    for module in list(network.features.modules()):
+        children = dict(module.named_children())
+        for convolution, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
+            if isinstance(children.get(norm), nn.BatchNorm2d):
+                setattr(module, convolution, fuse_conv_bn_eval(children[convolution], children[norm]))
+                setattr(module, norm, nn.Identity().eval())
+    network.to(memory_format=torch.channels_last)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
+    network.features.fc.to(dtype)
+
+
+def _identity(model: Model) -> str:
+    if not isinstance(model, nn.Module):
+        return f"function:{getattr(model, '__module__', '')}.{getattr(model, '__qualname__', repr(type(model)))}"
+    digest = hashlib.sha256(type(model).__qualname__.encode())
+    for key, tensor in model.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return f"model:{digest.hexdigest()}"

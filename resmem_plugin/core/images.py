@@ -1,0 +1,193 @@
+"""What counts as an image, and how a reference to one becomes a PIL image, under a stated policy.
+
+The default policy is upstream's recipe, `Image.open(path).convert("RGB")`: the first frame, EXIF orientation ignored,
+alpha dropped, CMYK converted without its profile, and values above 8 bits clipped at 255. That last step destroys most
+16-bit, 32-bit and float pictures: they get upstream's score, and their caller a `ClippedImagesWarning`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from resmem_plugin.core.errors import (
+    ImageError,
+    MissingValueError,
+    OptionError,
+    UnreadableImageError,
+    UnsupportedImageError,
+)
+from resmem_plugin.core.sources import Sources
+
+ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
+"""A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4)."""
+
+DecodeMode: TypeAlias = Literal["exact", "fast"]
+
+_DRAFT_SIZE = (768, 768)  # three times what the network's resize asks for: scores move by at most 0.003
+_loading = threading.Lock()  # Pillow's lazy load is not thread-safe, and a caller may hand in one image many times
+
+
+def is_missing(reference: object) -> bool:
+    """Whether a value stands for no image: None, NaN, NaT or pandas' NA."""
+    if reference is None or isinstance(reference, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
+        return reference is None
+    try:
+        return bool(reference != reference)
+    except (TypeError, ValueError):  # pandas' NA refuses to be a truth value
+        return type(reference).__name__ == "NAType"
+
+
+def describe(reference: object) -> str:
+    """A short name of an image for messages: its path or URL, or what kind of object it is."""
+    if isinstance(reference, (str, os.PathLike)):
+        return os.fsdecode(os.fspath(reference))
+    if isinstance(reference, bytes):
+        return f"<{len(reference)} bytes>"
+    if isinstance(reference, Image.Image):
+        return f"<PIL image {reference.width}x{reference.height} {reference.mode}>"
+    if isinstance(reference, np.ndarray):
+        return f"<array {reference.shape} {reference.dtype}>"
+    return f"<{type(reference).__name__}>"
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image as Pillow's `convert("RGB")` gives it: alpha dropped, CMYK without a profile, 16 bits clipped at 255.
+
+    Raises:
+        UnsupportedImageError: for a mode that Pillow cannot convert.
+    """
+    if image.mode == "RGB":
+        return image
+    if isinstance(image.info.get("transparency"), bytes):  # the conversion drops it too, but with a warning
+        image = image.copy()
+        del image.info["transparency"]
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise UnsupportedImageError(f"mode {image.mode} cannot be converted to RGB ({error}): convert it yourself first") from error
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """An RGB image, and whether its conversion to 8 bits clipped most of its tones."""
+
+    image: Image.Image
+    clipped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageReader:
+    """Turns references to images into RGB images; safe to share between threads.
+
+    Args:
+        decode: "exact" gives upstream's pixels; "fast" lets the JPEG decoder scale large photographs down first.
+        exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
+        storage_options: for URLs, passed to their fsspec filesystem.
+    """
+
+    decode: DecodeMode = "exact"
+    exif_transpose: bool = False
+    storage_options: Mapping[str, Any] | None = None
+    _sources: Sources = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.decode not in ("exact", "fast"):
+            raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
+        object.__setattr__(self, "_sources", Sources(self.storage_options))
+
+    def fetch(self, reference: object) -> bytes | Image.Image | npt.NDArray[np.uint8]:
+        """Bring a reference's content into memory, still encoded.
+
+        Raises:
+            ImageError: if it is missing, not there, unreadable or no image.
+        """
+        if is_missing(reference):
+            raise MissingValueError("missing value (None or NaN): fill in an image, or leave it out")
+        if isinstance(reference, (str, os.PathLike)):
+            return self._sources.read(reference)
+        if isinstance(reference, (bytearray, memoryview)):
+            return bytes(reference)
+        if isinstance(reference, (bytes, Image.Image)):
+            return reference
+        if isinstance(reference, np.ndarray):
+            return _checked(reference)
+        raise UnsupportedImageError(
+            f"not an image but a {type(reference).__name__}: give a path, a URL, bytes, a PIL image or a uint8 array"
+        )
+
+    def open(self, content: bytes | Image.Image | npt.NDArray[np.uint8]) -> OpenedImage:
+        """Decode what `fetch` brought.
+
+        Raises:
+            ImageError: if Pillow cannot read it to the end, or not convert it to RGB.
+        """
+        try:
+            if isinstance(content, Image.Image):
+                with _loading:
+                    content.load()
+                image = content
+            elif isinstance(content, np.ndarray):
+                image = Image.fromarray(content)
+            else:
+                image = self._decode(content)
+            if self.exif_transpose:
+                image = ImageOps.exif_transpose(image)
+            return OpenedImage(to_rgb(image), _will_be_clipped(image))
+        except ImageError:
+            raise
+        except UnidentifiedImageError as error:
+            raise UnreadableImageError(_unidentified(content)) from error
+        except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
+            raise UnreadableImageError(
+                f"damaged or cut short, it cannot be decoded ({str(error) or type(error).__name__}): replace it with an intact copy"
+            ) from error
+
+    def read(self, reference: object) -> OpenedImage:
+        """`fetch`, then `open`."""
+        return self.open(self.fetch(reference))
+
+    def _decode(self, content: bytes) -> Image.Image:
+        image = Image.open(io.BytesIO(content))
+        if self.decode == "fast":
+            image.draft(image.mode, _DRAFT_SIZE)  # JPEG only; other formats ignore it
+        image.load()
+        return image
+
+
+def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8:
+        raise UnsupportedImageError(
+            f"an array of {array.dtype}, not uint8: convert it to 0-255, as in (x * 255).round().astype('uint8')"
+        )
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise UnsupportedImageError(
+            f"an array of shape {array.shape}: an image has (H, W), (H, W, 3) or (H, W, 4), and is not empty"
+        )
+    return array
+
+
+def _will_be_clipped(image: Image.Image) -> bool:
+    """Whether values lie outside 0-255, or are floats in 0-1 that all turn black."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return False
+    low, high = image.getextrema()
+    assert isinstance(low, (int, float)) and isinstance(high, (int, float))  # one channel: not a pair of pairs
+    return low < 0 or high > 255 or (image.mode == "F" and 0 < high <= 1)
+
+
+def _unidentified(content: object) -> str:
+    if isinstance(content, bytes) and not content:
+        return "empty (0 bytes): read or download it again"
+    start = f" (it starts with {content[:16]!r})" if isinstance(content, bytes) else ""
+    return f"not an image that Pillow can read{start}: convert it to JPEG or PNG, or leave it out"
+
+

@@ -1,0 +1,136 @@
+"""Decode, batch, forward: in order, in bounded memory, and with decoding overlapping the forward pass."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from resmem_plugin.core.engines.base import Engine
+from resmem_plugin.core.errors import ImageError, UnreadableImageError
+from resmem_plugin.core.images import ImageReader
+from resmem_plugin.core.preprocess import pixels
+
+FETCH_THREADS = 16
+"""Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What decoding made of one image: the network's input, or the reason why there is none."""
+
+    pixels: npt.NDArray[np.uint8] | None = None
+    clipped: bool = False
+    error: ImageError | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image."""
+
+    memorability: float
+    clipped: bool
+    error: ImageError | None
+
+
+_Work: TypeAlias = "tuple[Future[Prepared], object] | None"
+
+
+class _Decoders:
+    """Daemon threads that prepare images: unlike an executor's, a hung download cannot keep the process from ending."""
+
+    def __init__(self, reader: ImageReader, num_workers: int) -> None:
+        self._reader = reader
+        self._decoding = threading.BoundedSemaphore(num_workers)
+        self._queue: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self.threads = max(FETCH_THREADS, num_workers)
+        for _ in range(self.threads):
+            threading.Thread(target=self._work, name="resmem-decode", daemon=True).start()
+
+    def submit(self, reference: object) -> Future[Prepared]:
+        future: Future[Prepared] = Future()
+        self._queue.put((future, reference))
+        return future
+
+    def close(self) -> None:
+        for _ in range(self.threads):
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            future, reference = work
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(self._prepare(reference))
+                except BaseException as error:  # a fault of ours: the reader of the future shall see it
+                    future.set_exception(error)
+
+    def _prepare(self, reference: object) -> Prepared:
+        try:
+            content = self._reader.fetch(reference)
+            with self._decoding:
+                opened = self._reader.open(content)
+                return Prepared(pixels(opened.image), opened.clipped)
+        except ImageError as error:
+            return Prepared(error=error)
+
+
+def run(
+    images: Iterable[object],
+    *,
+    reader: ImageReader,
+    engine: Engine,
+    batch_size: int,
+    num_workers: int,
+) -> Iterator[Outcome]:
+    """Score images lazily: one outcome for each, in order, holding no more than about three batches of images in memory.
+
+    Args:
+        images: references to images; a generator is read only as far ahead as there is room.
+        reader: turns a reference into an image.
+        engine: runs the network.
+        batch_size: images a forward pass.
+        num_workers: images decoded at once.
+
+    Closing the iterator, or an interrupt within it, ends the work at once.
+    """
+    upcoming = iter(images)
+    pending: deque[Future[Prepared]] = deque()
+    decoders = _Decoders(reader, num_workers)
+    try:
+        while True:
+            prepared: list[Prepared] = []
+            while len(prepared) < batch_size:
+                room = 2 * batch_size + decoders.threads - len(pending)
+                pending.extend(decoders.submit(image) for image in islice(upcoming, room))
+                if not pending:
+                    break
+                prepared.append(pending.popleft().result())
+            if not prepared:
+                return
+            yield from _forward(prepared, engine.forward)
+    finally:
+        for future in pending:
+            future.cancel()
+        decoders.close()
+
+
+def _forward(
+    prepared: list[Prepared], forward: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+) -> Iterator[Outcome]:
+    batch = [item.pixels for item in prepared if item.pixels is not None]
+    scores = iter(forward(np.stack(batch)).tolist() if batch else [])
+    for item in prepared:
+        memorability, error = (math.nan, item.error) if item.error else (next(scores), None)
+        if error is None and not math.isfinite(memorability):
+            memorability, error = math.nan, UnreadableImageError(f"the network returned {memorability}: try precision='fp32'")
+        yield Outcome(memorability, item.clipped, error)

@@ -1,0 +1,245 @@
+"""`Scorer`: built once, it scores any iterable of images. Every front end goes through it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resmem_plugin.core import pipeline
+from resmem_plugin.core.errors import (
+    ClippedImagesWarning,
+    FailedImagesWarning,
+    ImageError,
+    ImageNotFoundError,
+    OptionError,
+    ScoringError,
+)
+from resmem_plugin.core.images import DecodeMode, ImageReader, describe
+from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
+from resmem_plugin.core.progress import ProgressOption, reporting
+from resmem_plugin.core.scores import Provenance, Score, package_version
+from resmem_plugin.core.sources import is_url
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.engines.base import Engine
+    from resmem_plugin.core.engines.pytorch import Model
+    from resmem_plugin.core.weights import WeightsFile
+
+Errors: TypeAlias = Literal["raise", "coerce"]
+
+
+class Scorer:
+    """Scores images with ResMem.
+
+    Scores are upstream's (`resmem` 1.1.6) within 1e-5 by default, and depend neither on the batch size nor on an
+    image's neighbours. Scorers that ask for the same network share one copy of it.
+
+    Args:
+        device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
+        engine: "auto" or "pytorch".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
+        batch_size: images a forward pass; None: what is quickest on the device.
+        num_workers: images decoded at once, in threads; None: one for each core.
+        decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
+            by up to 0.003).
+        weights: path of the published `model.pt`, or of other weights with their hash, "mine.pt#sha256=0123...".
+            None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
+        model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
+            module is copied and put into eval mode.
+        cache: must be None; kept for a store of scores.
+        exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
+        storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3.
+
+    Raises:
+        OptionError: for an option that does not exist or cannot be had on this machine.
+        WeightsError: if the weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        engine: str = "auto",
+        precision: str = "auto",
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        decode: DecodeMode = "exact",
+        weights: str | os.PathLike[str] | None = None,
+        model: Model | None = None,
+        cache: str | os.PathLike[str] | bool | None = None,
+        exif_transpose: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if engine not in ("auto", "pytorch"):
+            raise OptionError(f"engine must be 'auto' or 'pytorch', not {engine!r}")
+        if cache not in (None, False):
+            raise OptionError(f"this version keeps no cache of scores: leave cache={cache!r} out")
+        if model is not None and weights is not None:
+            raise OptionError("model and weights exclude each other: a model brings its own weights")
+        self.batch_size = _positive("batch_size", batch_size)
+        self.num_workers = _positive("num_workers", num_workers) or _cores()
+        self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
+        self._engine = _own_engine(model, device, precision) if model is not None else _engine(weights, device, precision)
+
+    def __repr__(self) -> str:
+        return f"<Scorer {self.provenance.id}: {self.provenance}>"
+
+    @property
+    def provenance(self) -> Provenance:
+        """What produces this scorer's scores."""
+        return Provenance(
+            weights=self._engine.weights,
+            preprocessing=PREPROCESSING_VERSION,
+            engine=self._engine.name,
+            precision=self._engine.precision,
+            decode=self._reader.decode,
+            exif_transpose=self._reader.exif_transpose,
+            package_version=package_version(),
+        )
+
+    def score(self, images: Iterable[object], errors: Errors = "raise", progress: ProgressOption = None) -> list[Score]:
+        """Score images.
+
+        Args:
+            images: paths, fsspec URLs, encoded bytes, PIL images or uint8 arrays, in any mixture.
+            errors: "raise" stops at the first image that cannot be scored, having looked for missing local files before
+                scoring any; "coerce" gives it a NaN and the reason.
+            progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
+
+        Returns:
+            One `Score` for each image, in the order given.
+
+        Raises:
+            ScoringError: with `errors="raise"`; its `scores` are those of the images before.
+        """
+        if errors not in ("raise", "coerce"):
+            raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
+        listed = list(_iterable(images))
+        if errors == "raise":
+            _require_files(listed)
+        scores: list[Score] = []
+        with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed)) as outcomes:
+            for outcome in outcomes:
+                if outcome.error is not None and errors == "raise":
+                    message = f"{describe(listed[len(scores)])}: {outcome.error}"
+                    raise ScoringError(message, scores) from outcome.error
+                scores.append(_score(len(scores), outcome))
+                report(outcome.error is not None)
+        return scores
+
+    def iter_scores(self, images: Iterable[object]) -> Iterator[Score]:
+        """Score images lazily: in order, in bounded memory, whatever the length of the input.
+
+        An image that cannot be scored gives a `Score` with NaN and the reason.
+        """
+        for index, outcome in enumerate(self._run(_iterable(images))):
+            yield _score(index, outcome)
+
+    def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
+        clipped = 0
+        for outcome in pipeline.run(
+            images,
+            reader=self._reader,
+            engine=self._engine,
+            batch_size=self.batch_size or self._engine.batch_size,
+            num_workers=self.num_workers,
+        ):
+            clipped += outcome.clipped
+            yield outcome
+        if clipped:
+            warnings.warn(
+                f"{clipped} image(s) hold values outside 0-255 (16-bit or float): they were clipped as upstream's recipe "
+                "does, and their scores mean little. Convert them to 8 bits first",
+                ClippedImagesWarning,
+                stacklevel=3,
+            )
+
+
+def score_images(images: Iterable[object], **scorer_options: Any) -> npt.NDArray[np.float32]:
+    """Score images with a `Scorer` of these options: float32 array (N,), NaN where an image failed.
+
+    Why an image failed is told by a `FailedImagesWarning` for the first, and for each by `Scorer.score`.
+    """
+    listed = list(_iterable(images))
+    scores = Scorer(**scorer_options).score(listed, errors="coerce")
+    warn_of_failures(scores, listed, stacklevel=3)
+    return np.array([score.memorability for score in scores], dtype=np.float32)
+
+
+def warn_of_failures(scores: list[Score], images: list[object], *, stacklevel: int) -> None:
+    """Give one `FailedImagesWarning` for all images that have no score, if there are any."""
+    failed = [score for score in scores if score.error is not None]
+    if failed:
+        warnings.warn(
+            f"{len(failed)} of {len(scores)} images have no score; the first: "
+            f"{describe(images[failed[0].index])}: {failed[0].error}",
+            FailedImagesWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _score(index: int, outcome: pipeline.Outcome) -> Score:
+    return Score(index, outcome.memorability, None if outcome.error is None else str(outcome.error))
+
+
+def _iterable(images: Iterable[object]) -> Iterable[object]:
+    """Refuse what can be iterated over but is one image."""
+    one = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
+    if one or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
+        raise TypeError(f"images must be a list or another iterable of images; for one image: [{describe(images)}]")
+    return images
+
+
+def _require_files(images: list[object]) -> None:
+    missing = [
+        os.fsdecode(image)
+        for image in images
+        if isinstance(image, (str, os.PathLike)) and not is_url(image) and not os.path.lexists(image)
+    ]
+    if missing:
+        raise ScoringError(
+            f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
+        ) from ImageNotFoundError(missing[0])
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+        raise OptionError(f"{name} must be a whole number from 1, or None, not {value!r}")
+    return value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _own_engine(model: Model, device: str, precision: str) -> Engine:
+    from resmem_plugin.core.engines.pytorch import PyTorchEngine
+
+    return PyTorchEngine(model, device=device, precision=precision)
+
+
+def _engine(weights: str | os.PathLike[str] | None, device: str, precision: str) -> Engine:
+    from resmem_plugin.core.weights import find_weights
+
+    with _loading:  # lru_cache alone would let two threads load the same network twice
+        return _load_engine(find_weights(weights), device, precision)
+
+
+_loading = threading.Lock()
+
+
+@functools.lru_cache(maxsize=2)
+def _load_engine(weights: WeightsFile, device: str, precision: str) -> Engine:
+    from resmem_plugin.core.engines.pytorch import PyTorchEngine
+    from resmem_plugin.core.weights import load_resmem
+
+    return PyTorchEngine(load_resmem(weights), weights=weights.sha256, device=device, precision=precision, own=True)

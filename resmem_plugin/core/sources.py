@@ -1,0 +1,104 @@
+"""Where an image's bytes come from: a local file or an fsspec URL. Knows nothing of what is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import fsspec
+
+from resmem_plugin.core.errors import ImageNotFoundError, OptionError, UnreadableImageError
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
+
+
+def is_url(reference: object) -> bool:
+    """Whether a reference is an fsspec URL (`https://`, `s3://`, `zip://a.jpg::b.zip`, ...) and not a local path."""
+    return isinstance(reference, str) and _SCHEME.match(reference) is not None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Reads the bytes behind paths and URLs; safe to share between threads.
+
+    Args:
+        storage_options: passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for s3.
+    """
+
+    storage_options: Mapping[str, Any] | None = None
+    _archives: dict[str, tuple[Any, threading.Lock]] = field(default_factory=dict, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def read(self, reference: str | bytes | os.PathLike[Any]) -> bytes:
+        """The bytes behind a path or URL.
+
+        Raises:
+            ImageError: if there is nothing, or nothing readable, there.
+        """
+        path = os.fspath(reference)
+        if isinstance(path, str) and is_url(path):
+            return self._read_url(path)
+        if self.storage_options:
+            raise OptionError(f"storage_options are for URLs, and {os.fsdecode(path)!r} is a local path: leave them out")
+        return _read_file(path)
+
+    def _read_url(self, url: str) -> bytes:
+        try:
+            if "::" in url:
+                content: bytes = self._read_chained(url)
+            else:
+                filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
+                content = filesystem.cat_file(path)
+        except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
+            raise ImageNotFoundError(f"nothing at this URL: check its spelling, and that it can be reached ({_first_line(error)})") from error
+        except ImportError as error:
+            raise UnreadableImageError(f"this kind of URL needs another package: {_first_line(error)}") from error
+        except Exception as error:  # each filesystem raises its own package's errors
+            raise UnreadableImageError(f"could not be fetched: {type(error).__name__}: {_first_line(error)}") from error
+        return content
+
+    def _read_chained(self, url: str) -> bytes:
+        """Read `zip://member::archive`, opening each archive once: fsspec alone would open it for every member."""
+        target, _, archive = url.partition("::")
+        protocol, separator, member = target.partition("://")
+        if not separator:  # `simplecache::https://...`: nothing to open once
+            filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
+            return bytes(filesystem.cat_file(path))
+        key = f"{protocol}::{archive}"
+        with self._lock:
+            if key not in self._archives:
+                self._archives[key] = (fsspec.url_to_fs(url, **(self.storage_options or {}))[0], threading.Lock())
+        filesystem, one_at_a_time = self._archives[key]
+        with one_at_a_time:
+            return bytes(filesystem.cat_file(member))
+
+
+def _read_file(path: str | bytes) -> bytes:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableImageError("a folder, not an image: give the files in it")
+        if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever
+            raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
+        with open(path, "rb") as file:
+            content = file.read()
+    except UnreadableImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageNotFoundError("no such file: check the path, and the folder that relative paths start from") from error
+    except PermissionError as error:
+        raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnreadableImageError(f"cannot be opened: {_first_line(error)}") from error
+    if not content:
+        raise UnreadableImageError("empty file (0 bytes): copy or download it again")
+    return content
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
