@@ -1,0 +1,285 @@
+"""The pandas accessor: `df.resmem.score("path")`, `df["path"].resmem.score()`, and what people do with the scores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from matplotlib.axes import Axes
+    from typing_extensions import Unpack
+
+    from resmem_plugin.core.progress import ProgressOption
+    from resmem_plugin.core.scorer import Errors, Scorer
+    from resmem_plugin.gallery import Gallery
+
+MEMORABILITY = "memorability"
+
+
+class ScoreOptions(TypedDict, total=False):
+    """How to score a column; see `ResMemAccessor.score` for what each means."""
+
+    errors: Errors
+    root: str | os.PathLike[str] | None
+    batch_size: int | None
+    device: str
+    precision: str
+    progress: ProgressOption
+    storage_options: Mapping[str, Any] | None
+    cache: str | os.PathLike[str] | bool | None
+    scorer: Scorer | None
+
+
+@pd.api.extensions.register_series_accessor("resmem")
+@pd.api.extensions.register_dataframe_accessor("resmem")
+class ResMemAccessor:
+    """Memorability of the images in a column.
+
+    A column may hold paths, URLs, encoded bytes, PIL images or uint8 arrays, under any dtype. A missing value has a
+    missing score. On a Series, `column` is left out.
+    """
+
+    def __init__(self, data: pd.DataFrame | pd.Series[Any]) -> None:
+        self._data = data
+
+    def score(
+        self,
+        column: Hashable = None,
+        *,
+        errors: Errors = "raise",
+        return_errors: bool = False,
+        root: str | os.PathLike[str] | None = None,
+        batch_size: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        progress: ProgressOption = None,
+        storage_options: Mapping[str, Any] | None = None,
+        cache: str | os.PathLike[str] | bool | None = None,
+        scorer: Scorer | None = None,
+    ) -> pd.Series[Any] | pd.DataFrame:
+        """Score the images in a column; one that occurs many times is decoded once.
+
+        Args:
+            column: label of the column; left out on a Series.
+            errors: "raise" stops at an image that cannot be scored, having looked for missing local files before
+                scoring any; "coerce" gives it NaN, and one `FailedImagesWarning` for all.
+            return_errors: give the reasons too, as a second column, instead of the warning.
+            root: folder or URL that relative paths start from. Default: the current folder.
+            batch_size: images a forward pass. Default: what is quickest on the device.
+            device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+            precision: "auto", "fp32", "bf16" or "fp16".
+            progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
+            storage_options: for URLs, as in `pandas.read_csv`.
+            cache: must be None; kept for a store of scores.
+            scorer: a `Scorer` with options of its own, instead of the options from `batch_size` on.
+
+        Returns:
+            float32 Series "memorability" in [0, 1] with this index; with `return_errors` a DataFrame
+            [memorability, error].
+
+        Raises:
+            ScoringError: with `errors="raise"`; its `scores` hold what was scored, their `index` the row's position.
+            KeyError, ValueError: if `column` names no column, or several.
+        """
+        table = score_column(
+            self._data,
+            column,
+            errors=errors,
+            root=root,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            progress=progress,
+            storage_options=storage_options,
+            cache=cache,
+            scorer=scorer,
+            warn=not return_errors,
+        )
+        return table if return_errors else table[MEMORABILITY]
+
+    def top(
+        self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
+    ) -> pd.DataFrame:
+        """The `n` most memorable rows, scored, the most memorable first.
+
+        Args:
+            column: label of the column of images; left out on a Series.
+            n: how many rows at most; rows without a score are left out.
+            by: the column to rank by. If there is none of that name, the images are scored into it.
+            options: as for `score`.
+        """
+        return self._ranked(column, n, by, ascending=False, options=options)
+
+    def bottom(
+        self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
+    ) -> pd.DataFrame:
+        """The `n` least memorable rows, scored, the least memorable first; see `top`."""
+        return self._ranked(column, n, by, ascending=True, options=options)
+
+    def gallery(
+        self,
+        column: Hashable = None,
+        by: Hashable = MEMORABILITY,
+        n: int = 24,
+        ascending: bool = False,
+        **options: Unpack[ScoreOptions],
+    ) -> Gallery:
+        """Pictures with their scores, for a notebook or an HTML file (`.save("gallery.html")`); see `top`."""
+        from resmem_plugin.gallery import Card, Gallery
+
+        rows = self._ranked(column, n, by, ascending=ascending, options=options)
+        images = _images(rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root"))
+        return Gallery(
+            [Card(image, float(score)) for image, score in zip(images, rows[by], strict=True)],
+            title=f"{'Least' if ascending else 'Most'} memorable" if by == MEMORABILITY else f"By {by}",
+            total=len(self._data),
+            storage_options=options.get("storage_options"),
+        )
+
+    def hist(
+        self, column: Hashable = None, *, bins: int = 30, ax: Axes | None = None, **options: Unpack[ScoreOptions]
+    ) -> Axes:
+        """The distribution of memorability, drawn with the plotting backend that pandas is set to.
+
+        Args:
+            column: label of a column of images, which are scored, or of a column of numbers, such as scores.
+            bins: number of bars.
+            ax: matplotlib Axes to draw on; a new figure by default.
+            options: as for `score`.
+        """
+        values = _select(self._data, column)
+        if not pd.api.types.is_numeric_dtype(values):
+            values = self._scores(column, options)
+        return values.plot.hist(bins=bins, ax=ax, xlabel=str(values.name or MEMORABILITY), ylabel="images")
+
+    def _scores(self, column: Hashable, options: ScoreOptions) -> pd.Series[Any]:
+        return score_column(self._data, column, **options)[MEMORABILITY]
+
+    def _ranked(
+        self, column: Hashable, n: int, by: Hashable, *, ascending: bool, options: ScoreOptions
+    ) -> pd.DataFrame:
+        if n < 0:
+            raise ValueError(f"n must be 0 or more, not {n}")
+        if isinstance(self._data, pd.Series):
+            frame = self._data.to_frame("image" if self._data.name in (None, by) else self._data.name)
+        else:
+            frame = self._data
+        if by in frame.columns:
+            values = np.asarray(_select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
+        else:
+            values = self._scores(column, options).to_numpy(dtype="float64")
+        order = np.argsort(values if ascending else -values, kind="stable")
+        order = order[~np.isnan(values[order])][:n]
+        rows = frame.take(order).copy()
+        if by not in frame.columns:
+            rows[by] = values[order]
+        return rows
+
+
+def score_column(
+    data: pd.DataFrame | pd.Series[Any],
+    column: Hashable = None,
+    *,
+    warn: bool = True,
+    **options: Unpack[ScoreOptions],
+) -> pd.DataFrame:
+    """Score a column: what `df.resmem.score` wraps, with a type that checkers can see.
+
+    Args:
+        data: the table, or the column itself.
+        column: label of the column; left out for a Series.
+        warn: give one `FailedImagesWarning` if images failed under `errors="coerce"`.
+        options: as for `ResMemAccessor.score`.
+
+    Returns:
+        DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, else missing.
+        Its `attrs["resmem"]` tell the provenance.
+    """
+    from resmem_plugin.core.errors import ScoringError
+    from resmem_plugin.core.images import MISSING_VALUE, is_missing
+    from resmem_plugin.core.scorer import warn_of_failures
+
+    images = _images(data, column, options.get("root"))
+    positions: dict[object, int] = {}
+    unique: list[object] = []
+    codes = np.full(len(images), -1)
+    for row, image in enumerate(images):
+        if not is_missing(image):
+            key = image if isinstance(image, (str, bytes)) else id(image)
+            codes[row] = positions.setdefault(key, len(unique))
+            if codes[row] == len(unique):
+                unique.append(image)
+    scorer = _scorer(options)
+    try:
+        scores = scorer.score(unique, errors=options.get("errors", "raise"), progress=options.get("progress"))
+    except ScoringError as error:
+        done = len(error.scores)
+        error.scores = [replace(error.scores[code], index=row) for row, code in enumerate(codes) if 0 <= code < done]
+        raise
+    if warn:
+        warn_of_failures(scores, unique)
+    table = pd.DataFrame(
+        {
+            MEMORABILITY: np.array([*(score.memorability for score in scores), math.nan], dtype=np.float32)[codes],
+            "error": np.array([*(score.error for score in scores), MISSING_VALUE], dtype=object)[codes],
+        },
+        index=data.index,
+    )
+    table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
+    return table
+
+
+def _scorer(options: ScoreOptions) -> Scorer:
+    from resmem_plugin.core.errors import OptionError
+    from resmem_plugin.core.scorer import Scorer
+
+    scorer = options.get("scorer")
+    if scorer is None:
+        return Scorer(
+            device=options.get("device", "auto"),
+            precision=options.get("precision", "auto"),
+            batch_size=options.get("batch_size"),
+            cache=options.get("cache"),
+            storage_options=options.get("storage_options"),
+        )
+    defaults = {"device": "auto", "precision": "auto", "batch_size": None, "cache": None, "storage_options": None}
+    named = [name for name, default in defaults.items() if options.get(name, default) != default]
+    if named:
+        raise OptionError(f"scorer brings its own {', '.join(named)}: give these to Scorer(...) instead")
+    return scorer
+
+
+def _select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[Any]:
+    if isinstance(data, pd.Series):
+        if column is not None:
+            raise TypeError(f"a Series is one column, so leave {column!r} out: series.resmem.score()")
+        return data
+    if column is None:
+        raise TypeError(
+            f'name the column of images, as in df.resmem.score("path"); the columns are {list(data.columns)}'
+        )
+    try:
+        selected = data[column]
+    except KeyError as error:
+        raise KeyError(f"no column {column!r}; the columns are {list(data.columns)}") from error
+    if isinstance(selected, pd.DataFrame):
+        raise ValueError(f"{column!r} names {selected.shape[1]} columns, not one: give their labels different names")
+    return selected
+
+
+def _images(data: pd.DataFrame | pd.Series[Any], column: Hashable, root: str | os.PathLike[str] | None) -> list[object]:
+    """The images of a column, paths as strings, relative ones under `root`."""
+    from resmem_plugin.core.sources import under
+
+    images = [os.fspath(image) if isinstance(image, os.PathLike) else image for image in _select(data, column)]
+    if root is None:
+        return images
+    return [under(root, image) if isinstance(image, str) else image for image in images]

@@ -1,0 +1,1 @@
+"""The ground floor: knows torch, Pillow and numpy, and no front end."""

@@ -5,7 +5,7 @@ ResMemError
 │   ├── WeightsNotFoundError     nothing at the path, or no `resmem` distribution (also a FileNotFoundError)
 │   └── WeightsCorruptError      a git-lfs pointer, a wrong hash, a truncated file, another network's tensors
 ├── OptionError                  an option, or a combination of them, that cannot be had (also a ValueError)
-├── EvalModeError                a model was switched to training mode, where scores would be wrong (also a RuntimeError)
+├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
 ├── MissingPackageError          an optional package is not installed (also an ImportError)
 ├── ImageError                   one image cannot be scored: the reason in its row (also a ValueError)
 │   ├── MissingValueError        None or NaN in the place of an image
@@ -22,11 +22,16 @@ ResMemWarning (a UserWarning)
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scores import Score
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class ResMemError(Exception):
@@ -103,3 +108,11 @@ class ClippedImagesWarning(ResMemWarning):
 
 class CacheWarning(ResMemWarning):
     """The cache folder cannot be used; work goes on without it."""
+
+
+def warn(message: str, category: type[ResMemWarning]) -> None:
+    """Give a warning that points at the caller's own line: the innermost one outside this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

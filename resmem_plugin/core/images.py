@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,9 @@ ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArr
 """A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4)."""
 
 DecodeMode: TypeAlias = Literal["exact", "fast"]
+
+MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
+"""The reason why there is no score where there was no image."""
 
 _DRAFT_SIZE = (768, 768)  # three times what the network's resize asks for: scores move by at most 0.003
 _loading = threading.Lock()  # Pillow's lazy load is not thread-safe, and a caller may hand in one image many times
@@ -73,7 +76,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise UnsupportedImageError(f"mode {image.mode} cannot be converted to RGB ({error}): convert it yourself first") from error
+        raise UnsupportedImageError(
+            f"mode {image.mode} cannot be converted to RGB ({error}): convert it yourself first"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class ImageReader:
             ImageError: if it is missing, not there, unreadable or no image.
         """
         if is_missing(reference):
-            raise MissingValueError("missing value (None or NaN): fill in an image, or leave it out")
+            raise MissingValueError(MISSING_VALUE)
         if isinstance(reference, (str, os.PathLike)):
             return self._sources.read(reference)
         if isinstance(reference, (bytearray, memoryview)):
@@ -148,7 +153,8 @@ class ImageReader:
             raise UnreadableImageError(_unidentified(content)) from error
         except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
             raise UnreadableImageError(
-                f"damaged or cut short, it cannot be decoded ({str(error) or type(error).__name__}): replace it with an intact copy"
+                f"damaged or cut short, it cannot be decoded ({str(error) or type(error).__name__}): "
+                "replace it with an intact copy"
             ) from error
 
     def read(self, reference: object) -> OpenedImage:
@@ -179,8 +185,7 @@ def _will_be_clipped(image: Image.Image) -> bool:
     """Whether values lie outside 0-255, or are floats in 0-1 that all turn black."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return False
-    low, high = image.getextrema()
-    assert isinstance(low, (int, float)) and isinstance(high, (int, float))  # one channel: not a pair of pairs
+    low, high = cast("tuple[float, float]", image.getextrema())  # one channel: not a pair for each
     return low < 0 or high > 255 or (image.mode == "F" and 0 < high <= 1)
 
 
@@ -189,5 +194,3 @@ def _unidentified(content: object) -> str:
         return "empty (0 bytes): read or download it again"
     start = f" (it starts with {content[:16]!r})" if isinstance(content, bytes) else ""
     return f"not an image that Pillow can read{start}: convert it to JPEG or PNG, or leave it out"
-
-

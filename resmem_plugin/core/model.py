@@ -87,6 +87,6 @@ class ResMemNetwork(nn.Module):
 
 
 def _pool_and_normalise(x: Tensor) -> Tensor:
-    """Max-pool, then normalise over 5 neighbouring channels: in float32, for half precision has no kernel or overflows."""
+    """Max-pool, then normalise over 5 channels: in float32, for half precision has no kernel, or overflows."""
     pooled = F.max_pool2d(x, kernel_size=3, stride=2)
     return F.local_response_norm(pooled.float(), size=5).to(x.dtype)

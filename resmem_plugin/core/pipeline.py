@@ -92,7 +92,7 @@ def run(
     batch_size: int,
     num_workers: int,
 ) -> Iterator[Outcome]:
-    """Score images lazily: one outcome for each, in order, holding no more than about three batches of images in memory.
+    """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
 
     Args:
         images: references to images; a generator is read only as far ahead as there is room.
@@ -132,5 +132,8 @@ def _forward(
     for item in prepared:
         memorability, error = (math.nan, item.error) if item.error else (next(scores), None)
         if error is None and not math.isfinite(memorability):
-            memorability, error = math.nan, UnreadableImageError(f"the network returned {memorability}: try precision='fp32'")
+            memorability, error = (
+                math.nan,
+                UnreadableImageError(f"the network returned {memorability}: try precision='fp32'"),
+            )
         yield Outcome(memorability, item.clipped, error)

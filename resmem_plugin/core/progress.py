@@ -52,8 +52,8 @@ def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[b
 
     from tqdm.auto import tqdm  # here, for looking for notebook widgets takes time
 
-    # Left out when asked for, `disable` still follows the environment variable TQDM_DISABLE.
-    with tqdm(total=total, unit="image", **({} if option else {"disable": option})) as bar:
+    options = {} if option else {"disable": option}  # left out, `disable` follows the environment's TQDM_DISABLE
+    with tqdm(total=total, unit="image", **options) as bar:  # type: ignore[arg-type]
         failed = 0
 
         def advance(is_failure: bool) -> None:

@@ -6,8 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-import warnings
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,10 +17,10 @@ from resmem_plugin.core import pipeline
 from resmem_plugin.core.errors import (
     ClippedImagesWarning,
     FailedImagesWarning,
-    ImageError,
     ImageNotFoundError,
     OptionError,
     ScoringError,
+    warn,
 )
 from resmem_plugin.core.images import DecodeMode, ImageReader, describe
 from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
@@ -87,7 +86,9 @@ class Scorer:
         self.batch_size = _positive("batch_size", batch_size)
         self.num_workers = _positive("num_workers", num_workers) or _cores()
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
-        self._engine = _own_engine(model, device, precision) if model is not None else _engine(weights, device, precision)
+        self._engine = (
+            _own_engine(model, device, precision) if model is not None else _engine(weights, device, precision)
+        )
 
     def __repr__(self) -> str:
         return f"<Scorer {self.provenance.id}: {self.provenance}>"
@@ -124,7 +125,7 @@ class Scorer:
             raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
         listed = list(_iterable(images))
         if errors == "raise":
-            _require_files(listed)
+            require_files(listed)
         scores: list[Score] = []
         with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed)) as outcomes:
             for outcome in outcomes:
@@ -155,11 +156,10 @@ class Scorer:
             clipped += outcome.clipped
             yield outcome
         if clipped:
-            warnings.warn(
-                f"{clipped} image(s) hold values outside 0-255 (16-bit or float): they were clipped as upstream's recipe "
-                "does, and their scores mean little. Convert them to 8 bits first",
+            warn(
+                f"{clipped} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's "
+                "recipe does, and their scores mean little. Convert them to 8 bits first",
                 ClippedImagesWarning,
-                stacklevel=3,
             )
 
 
@@ -170,20 +170,37 @@ def score_images(images: Iterable[object], **scorer_options: Any) -> npt.NDArray
     """
     listed = list(_iterable(images))
     scores = Scorer(**scorer_options).score(listed, errors="coerce")
-    warn_of_failures(scores, listed, stacklevel=3)
+    warn_of_failures(scores, listed)
     return np.array([score.memorability for score in scores], dtype=np.float32)
 
 
-def warn_of_failures(scores: list[Score], images: list[object], *, stacklevel: int) -> None:
+def warn_of_failures(scores: Sequence[Score], images: Sequence[object]) -> None:
     """Give one `FailedImagesWarning` for all images that have no score, if there are any."""
     failed = [score for score in scores if score.error is not None]
     if failed:
-        warnings.warn(
+        warn(
             f"{len(failed)} of {len(scores)} images have no score; the first: "
             f"{describe(images[failed[0].index])}: {failed[0].error}",
             FailedImagesWarning,
-            stacklevel=stacklevel,
         )
+
+
+def require_files(images: Sequence[object]) -> None:
+    """Look for the local files among the images.
+
+    Raises:
+        ScoringError: if some do not exist.
+    """
+    missing = [
+        os.fsdecode(image)
+        for image in images
+        if isinstance(image, (str, os.PathLike)) and not is_url(image) and not os.path.lexists(image)
+    ]
+    if missing:
+        raise ScoringError(
+            f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
+        ) from ImageNotFoundError(missing[0])
 
 
 def _score(index: int, outcome: pipeline.Outcome) -> Score:
@@ -196,19 +213,6 @@ def _iterable(images: Iterable[object]) -> Iterable[object]:
     if one or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
         raise TypeError(f"images must be a list or another iterable of images; for one image: [{describe(images)}]")
     return images
-
-
-def _require_files(images: list[object]) -> None:
-    missing = [
-        os.fsdecode(image)
-        for image in images
-        if isinstance(image, (str, os.PathLike)) and not is_url(image) and not os.path.lexists(image)
-    ]
-    if missing:
-        raise ScoringError(
-            f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
-        ) from ImageNotFoundError(missing[0])
 
 
 def _positive(name: str, value: int | None) -> int | None:

@@ -22,6 +22,14 @@ def is_url(reference: object) -> bool:
     return isinstance(reference, str) and _SCHEME.match(reference) is not None
 
 
+def under(root: str | os.PathLike[str], path: str) -> str:
+    """The path, if relative, as seen from `root`, a folder or a URL; URLs and absolute paths stay as they are."""
+    start = os.fspath(root)
+    if is_url(path) or os.path.isabs(path):
+        return path
+    return f"{start.rstrip('/')}/{path}" if is_url(start) else os.path.join(start, path)
+
+
 @dataclass(frozen=True)
 class Sources:
     """Reads the bytes behind paths and URLs; safe to share between threads.
@@ -44,7 +52,9 @@ class Sources:
         if isinstance(path, str) and is_url(path):
             return self._read_url(path)
         if self.storage_options:
-            raise OptionError(f"storage_options are for URLs, and {os.fsdecode(path)!r} is a local path: leave them out")
+            raise OptionError(
+                f"storage_options are for URLs, and {os.fsdecode(path)!r} is a local path: leave them out"
+            )
         return _read_file(path)
 
     def _read_url(self, url: str) -> bytes:
@@ -55,7 +65,9 @@ class Sources:
                 filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
                 content = filesystem.cat_file(path)
         except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
-            raise ImageNotFoundError(f"nothing at this URL: check its spelling, and that it can be reached ({_first_line(error)})") from error
+            raise ImageNotFoundError(
+                f"nothing at this URL: check its spelling, and that it can be reached ({_first_line(error)})"
+            ) from error
         except ImportError as error:
             raise UnreadableImageError(f"this kind of URL needs another package: {_first_line(error)}") from error
         except Exception as error:  # each filesystem raises its own package's errors
@@ -90,7 +102,9 @@ def _read_file(path: str | bytes) -> bytes:
     except UnreadableImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageNotFoundError("no such file: check the path, and the folder that relative paths start from") from error
+        raise ImageNotFoundError(
+            "no such file: check the path, and the folder that relative paths start from"
+        ) from error
     except PermissionError as error:
         raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -13,8 +13,6 @@ import importlib.util
 import logging
 import os
 import re
-import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +22,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from resmem_plugin.core.errors import CacheWarning, OptionError, WeightsCorruptError, WeightsNotFoundError
+from resmem_plugin.core.atomic import replacing
+from resmem_plugin.core.errors import CacheWarning, OptionError, WeightsCorruptError, WeightsNotFoundError, warn
 from resmem_plugin.core.model import ResMemNetwork
 
 if TYPE_CHECKING:
@@ -60,7 +59,9 @@ class ResMem(ResMemNetwork):
 
     def __init__(self, pretrained: bool = False, cruise_altitude: int = 384) -> None:
         if pretrained and cruise_altitude != 384:
-            raise OptionError(f"the published weights have cruise_altitude=384, not {cruise_altitude}: use pretrained=False")
+            raise OptionError(
+                f"the published weights have cruise_altitude=384, not {cruise_altitude}: use pretrained=False"
+            )
         with torch.device("meta") if pretrained else contextlib.nullcontext():
             super().__init__(cruise_altitude)
         if pretrained:
@@ -186,7 +187,8 @@ def _installed_weights() -> Path:
         if path.is_file():
             return path
     raise WeightsNotFoundError(
-        f"ResMem's weights are not installed: {_INSTALL} (489 MB, {LICENCE}), or set RESMEM_WEIGHTS to a copy of model.pt"
+        f"ResMem's weights are not installed: {_INSTALL} (489 MB, {LICENCE}), "
+        "or set RESMEM_WEIGHTS to a copy of its model.pt"
     )
 
 
@@ -223,22 +225,14 @@ def _load_cached(weights: WeightsFile) -> dict[str, Tensor] | None:
 
 
 def _keep(state: dict[str, Tensor], weights: WeightsFile) -> None:
-    """Write the converted weights beside the target and rename them, so that no reader ever sees half a file."""
-    unfinished: str | None = None
     try:
         weights.cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, unfinished = tempfile.mkstemp(dir=weights.cached.parent, suffix=".unfinished")
-        os.close(descriptor)
-        tensors = {key: tensor.contiguous() for key, tensor in state.items()}
-        safetensors.torch.save_file(tensors, unfinished, metadata={"sha256": weights.sha256, "licence": LICENCE})
-        os.replace(unfinished, weights.cached)
+        with replacing(weights.cached) as unfinished:
+            tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+            safetensors.torch.save_file(tensors, unfinished, metadata={"sha256": weights.sha256, "licence": LICENCE})
     except (OSError, safetensors.SafetensorError) as error:
-        warnings.warn(
-            f"the converted weights could not be kept in {weights.cached.parent} ({error}): every start will be slower. "
-            "Make the folder writable, or set RESMEM_CACHE_DIR to one that is",
+        warn(
+            f"the converted weights could not be kept in {weights.cached.parent} ({error}): every start will be "
+            "slower. Make the folder writable, or set RESMEM_CACHE_DIR to one that is",
             CacheWarning,
-            stacklevel=2,
         )
-        if unfinished:
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished)

@@ -1,0 +1,1 @@
+"""The ways to run the network forward, one file each."""

@@ -1,0 +1,311 @@
+"""The `resmem` command.
+
+Results go to standard output, progress and warnings to standard error. Exit codes: 0 all scored, 1 some failed, 2 wrong
+usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import pandas as pd
+
+from resmem_plugin.core.errors import OptionError, ResMemError
+from resmem_plugin.core.scores import package_version
+from resmem_plugin.core.sources import is_url, under
+from resmem_plugin.tables import check_folder, check_writable, is_table, read_table, write_table
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.scorer import Scorer
+    from resmem_plugin.core.scores import Score
+
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".j2k",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+"""What counts as an image in a folder; a file that is named itself is tried whatever its name."""
+
+RESULT_COLUMNS = ("memorability", "error", "provenance")
+
+_SHOWN_IN_GALLERY = 200
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return int(options.run(options))
+        except OptionError as error:
+            print(f"resmem: error: {error}", file=sys.stderr)
+            return 2
+        except ResMemError as error:
+            print(f"resmem: error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("resmem: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # `resmem score ... | head`: the reader has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="resmem", description="How memorable are these pictures? ResMem's answer, 0 to 1."
+    )
+    parser.add_argument("--version", action="version", version=f"resmem-plugin {package_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    score = commands.add_parser(
+        "score",
+        help="score images, folders or a table of paths",
+        description="Score images. Prints csv (path, memorability, error, provenance), or writes what -o names.",
+        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted.",
+    )
+    score.set_defaults(run=_score)
+    score.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IMAGE|FOLDER|TABLE|-",
+        help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
+    )
+    score.add_argument("-r", "--recursive", action="store_true", help="look into the folders' subfolders too")
+    score.add_argument(
+        "-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as find -print0 does"
+    )
+    score.add_argument(
+        "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
+    )
+    score.add_argument("--root", metavar="FOLDER", help="where relative paths of a table or list start (default: here)")
+    score.add_argument("-o", "--output", metavar="FILE", help="write .csv, .tsv, .jsonl or .parquet instead of stdout")
+    score.add_argument("--html", metavar="FILE", help="write a gallery of the pictures, the most memorable first")
+    score.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+    score.add_argument(
+        "--errors",
+        choices=("raise", "coerce"),
+        default="coerce",
+        help="an image that fails: stop there, or give it an empty score and the reason (default: coerce)",
+    )
+    score.add_argument(
+        "--batch-size", type=int, metavar="N", help="images a forward pass (default: what suits the device)"
+    )
+    score.add_argument(
+        "--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)"
+    )
+    score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    score.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    score.add_argument("--engine", default="auto", help="auto or pytorch (default: auto)")
+    score.add_argument(
+        "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.003"
+    )
+    score.add_argument(
+        "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
+    )
+    score.add_argument(
+        "--exif-transpose", action="store_true", help="turn images upright by their EXIF orientation first"
+    )
+    score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+    weights = commands.add_parser("weights", help="where the weights are, their hash, their licence")
+    weights.set_defaults(run=_weights)
+    return parser
+
+
+def _score(options: argparse.Namespace) -> int:
+    _check_outputs(options)
+    table = _inputs(options)
+    images = [_image(value, options.root) for value in table[options.path_column]]
+
+    from resmem_plugin.core.scorer import Scorer, require_files
+
+    if options.errors == "raise":
+        require_files(images)
+    scorer = Scorer(
+        device=options.device,
+        engine=options.engine,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        decode=options.decode,
+        weights=options.weights,
+        exif_transpose=options.exif_transpose,
+    )
+    scores, stopped = _scores(scorer, images, options)
+    table = table.iloc[: len(scores)].assign(
+        memorability=pd.array([score.memorability for score in scores], dtype="float32"),
+        error=pd.array([score.error for score in scores], dtype=object),
+        provenance=scorer.provenance.id,
+    )
+    table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
+    write_table(table, options.output)
+    if options.html:
+        _write_gallery(images, scores, scorer, options)
+    _summarise(scores, len(images), options)
+    return stopped or int(any(score.error is not None for score in scores))
+
+
+def _scores(scorer: Scorer, images: list[object], options: argparse.Namespace) -> tuple[list[Score], int]:
+    """Score to the end, to an error that shall stop it, or to an interrupt: the scores, and the exit code if stopped."""
+    from resmem_plugin.core.images import describe
+    from resmem_plugin.core.progress import reporting
+
+    scores: list[Score] = []
+    try:
+        with reporting(False if options.quiet else None, len(images)) as report:
+            for score in scorer.iter_scores(images):
+                scores.append(score)
+                report(score.error is not None)
+                if score.error is not None and options.errors == "raise":
+                    print(f"resmem: error: {describe(images[score.index])}: {score.error}", file=sys.stderr)
+                    return scores, 1
+    except KeyboardInterrupt:
+        print(f"resmem: interrupted after {len(scores)} of {len(images)} images; these are kept", file=sys.stderr)
+        return scores, 130
+    return scores, 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    if options.output:
+        check_writable(options.output)
+    if options.html:
+        check_folder(options.html)
+    for path in filter(None, (options.output, options.html)):
+        if os.path.lexists(path) and not options.overwrite:
+            raise OptionError(f"{path} exists: name another file, or replace it with --overwrite")
+
+
+def _inputs(options: argparse.Namespace) -> pd.DataFrame:
+    """The table to score: the one named, or one of all the paths that the inputs stand for."""
+    tables = [path for path in options.inputs if is_table(path) and not is_url(path)]
+    if not tables:
+        paths = [path for given in options.inputs for path in _paths(given, options)]
+        return pd.DataFrame({options.path_column: pd.array(paths, dtype=object)})
+    if len(options.inputs) > 1:
+        raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
+    if not os.path.isfile(tables[0]):
+        raise OptionError(f"there is no table {tables[0]}: correct its path")
+    table = read_table(tables[0])
+    if list(table.columns).count(options.path_column) != 1:
+        raise OptionError(
+            f"{tables[0]} has no single column {options.path_column!r}: with --path-column name one of "
+            f"{', '.join(map(str, table.columns))}"
+        )
+    taken = [column for column in RESULT_COLUMNS if column in table.columns]
+    if taken:
+        raise OptionError(f"{tables[0]} has a column {taken[0]!r} already: rename it, so that its values are not lost")
+    return table
+
+
+def _paths(given: str, options: argparse.Namespace) -> Iterator[str]:
+    if given == "-":
+        separator = b"\0" if options.null else b"\n"
+        lines = (line.rstrip(b"\r") for line in sys.stdin.buffer.read().split(separator))
+        yield from (os.fsdecode(line) for line in lines if line)
+    elif not is_url(given) and os.path.isdir(given):
+        found = _in_folder(given, recursive=options.recursive)
+        if not found:
+            hint = "" if options.recursive else " (--recursive looks into its subfolders too)"
+            raise OptionError(f"no images in the folder {given}{hint}")
+        yield from found
+    else:
+        yield given
+
+
+def _in_folder(folder: str, *, recursive: bool) -> list[str]:
+    found = []
+    for where, subfolders, names in os.walk(folder, onerror=_refused):
+        subfolders[:] = sorted(name for name in subfolders if recursive and not name.startswith("."))
+        images = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."))
+        found += [os.path.join(where, name) for name in sorted(images)]
+    return found
+
+
+def _refused(error: OSError) -> None:
+    raise OptionError(f"the folder {error.filename} cannot be listed: {error.strerror}") from error
+
+
+def _image(value: object, root: str | None) -> object:
+    if not isinstance(value, str):
+        return value
+    return (under(root, value) if root else value) if value else None
+
+
+def _write_gallery(images: list[object], scores: list[Score], scorer: Scorer, options: argparse.Namespace) -> None:
+    from resmem_plugin.gallery import Card, Gallery
+
+    ranked = sorted(scores, key=lambda score: -math.inf if score.error else score.memorability, reverse=True)
+    if len(ranked) > _SHOWN_IN_GALLERY:
+        ranked = ranked[: _SHOWN_IN_GALLERY // 2] + ranked[-_SHOWN_IN_GALLERY // 2 :]
+    Gallery(
+        [Card(images[score.index], score.memorability, score.error) for score in ranked],
+        title="Memorability: the most memorable first",
+        total=len(scores),
+        provenance=scorer.provenance,
+    ).save(options.html)
+
+
+def _summarise(scores: list[Score], total: int, options: argparse.Namespace) -> None:
+    failed = sum(score.error is not None for score in scores)
+    written = " and ".join(filter(None, (options.output, options.html)))
+    print(
+        f"resmem: {len(scores) - failed} of {total} scored"
+        f"{f', {failed} failed: see the error column' if failed else ''}{f'; written to {written}' if written else ''}",
+        file=sys.stderr,
+    )
+
+
+def _weights(options: argparse.Namespace) -> int:  # noqa: ARG001 (every command takes its options)
+    from resmem_plugin.core.weights import LICENCE, find_weights, verify
+
+    weights = find_weights()
+    verify(weights)
+    print(f"path      {weights.path}")
+    print(f"sha256    {weights.sha256} (verified)")
+    print(f"converted {weights.cached}{'' if weights.cached.exists() else ' (at the first use)'}")
+    print(f"licence   {LICENCE}")
+    return 0
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 (this and the others: the signature is Python's)
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    print(f"resmem: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

@@ -1,0 +1,121 @@
+"""Tables in files: read and written by their suffix, so that nothing in them is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from resmem_plugin.core.atomic import replacing
+from resmem_plugin.core.errors import MissingPackageError, OptionError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def is_table(path: str) -> bool:
+    """Whether a file's name says that it holds a table."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table. Cells of csv and tsv files stay the text they are: "007" and "NA" come out as they went in.
+
+    Raises:
+        OptionError: for another suffix, or a file that does not hold such a table.
+        MissingPackageError: for parquet without pyarrow.
+    """
+    suffix = _suffix(path)
+    try:
+        if suffix == ".parquet":
+            return pd.read_parquet(path)
+        if suffix == ".jsonl":
+            return pd.read_json(
+                path,
+                lines=True,
+                dtype=False,
+                convert_dates=False,
+                precise_float=True,
+                encoding_errors="surrogateescape",
+            )
+        separator = "," if suffix == ".csv" else "\t"
+        return pd.read_csv(
+            path,
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            encoding_errors="surrogateescape",
+        )
+    except ImportError as error:
+        raise _no_parquet() from error
+    except ValueError as error:  # pandas' and pyarrow's parsers' errors are ValueErrors
+        raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
+
+
+def write_table(table: pd.DataFrame, path: str | os.PathLike[str] | None) -> None:
+    """Write a table to a file, whole or not at all, or as csv to standard output.
+
+    Raises:
+        OptionError: for another suffix.
+        MissingPackageError: for parquet without pyarrow.
+    """
+    if path is None:
+        sys.stdout.write(table.to_csv(index=False, lineterminator="\n"))
+        return
+    suffix = _suffix(path)
+    with replacing(path) as unfinished:
+        if suffix == ".parquet":
+            table.to_parquet(unfinished, index=False)
+        elif suffix == ".jsonl":
+            table.to_json(unfinished, orient="records", lines=True)
+        else:
+            table.to_csv(
+                unfinished,
+                sep="," if suffix == ".csv" else "\t",
+                index=False,
+                lineterminator="\n",
+                errors="surrogateescape",
+            )
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out, before any work is done, that a table could not be written there.
+
+    Raises:
+        OptionError: for another suffix, or a folder that does not exist or cannot be written to.
+        MissingPackageError: for parquet without pyarrow.
+    """
+    if _suffix(path) == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise _no_parquet() from error
+    check_folder(path)
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Find out, before any work is done, that no file could be made there.
+
+    Raises:
+        OptionError: if its folder does not exist or cannot be written to.
+    """
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise OptionError(f"there is no folder {folder} to write {Path(path).name} to: make it first")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"the folder {folder} cannot be written to: name another, or change its permissions")
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OptionError(f"{os.fspath(path)} must end in one of {', '.join(SUFFIXES)}")
+    return suffix
+
+
+def _no_parquet() -> MissingPackageError:
+    return MissingPackageError(
+        'parquet files need pyarrow: pip install "resmem-plugin[parquet]", or use .csv or .jsonl'
+    )
