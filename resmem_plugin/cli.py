@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import pandas as pd
 
-from resmem_plugin.core.errors import OptionError, ResMemError
+from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
 from resmem_plugin.core.sources import is_url, under
 from resmem_plugin.tables import check_folder, check_writable, is_table, read_table, write_table
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        warnings.simplefilter("always", ResMemWarning)
         try:
             return int(options.run(options))
         except OptionError as error:
@@ -174,7 +175,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _scores(scorer: Scorer, images: list[object], options: argparse.Namespace) -> tuple[list[Score], int]:
-    """Score to the end, to an error that shall stop it, or to an interrupt: the scores, and the exit code if stopped."""
+    """Score to the end, an error that shall stop it, or an interrupt: the scores, and the exit code if stopped."""
     from resmem_plugin.core.images import describe
     from resmem_plugin.core.progress import reporting
 

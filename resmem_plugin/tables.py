@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -31,14 +32,9 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         if suffix == ".parquet":
             return pd.read_parquet(path)
         if suffix == ".jsonl":
-            return pd.read_json(
-                path,
-                lines=True,
-                dtype=False,
-                convert_dates=False,
-                precise_float=True,
-                encoding_errors="surrogateescape",
-            )
+            with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+                rows = [json.loads(line) for line in file if line.strip()]
+            return pd.DataFrame(rows, dtype=object)  # pandas' own reader would turn whole numbers into floats
         separator = "," if suffix == ".csv" else "\t"
         return pd.read_csv(
             path,

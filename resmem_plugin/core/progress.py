@@ -52,7 +52,7 @@ def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[b
 
     from tqdm.auto import tqdm  # here, for looking for notebook widgets takes time
 
-    options = {} if option else {"disable": option}  # left out, `disable` follows the environment's TQDM_DISABLE
+    options = {} if option else {"disable": option is False or None}  # left out, it follows TQDM_DISABLE
     with tqdm(total=total, unit="image", **options) as bar:  # type: ignore[arg-type]
         failed = 0
 

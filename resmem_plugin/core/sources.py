@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from resmem_plugin.core.errors import ImageNotFoundError, OptionError, UnreadableImageError
+from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
 
@@ -52,8 +52,8 @@ class Sources:
         if isinstance(path, str) and is_url(path):
             return self._read_url(path)
         if self.storage_options:
-            raise OptionError(
-                f"storage_options are for URLs, and {os.fsdecode(path)!r} is a local path: leave them out"
+            raise UnreadableImageError(
+                "a local path, and storage_options are for URLs: leave them out, or score URLs apart"
             )
         return _read_file(path)
 

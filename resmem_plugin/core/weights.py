@@ -212,7 +212,7 @@ def _check_tensors(state: object, weights: WeightsFile) -> None:
     wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
     if wrong:
         raise WeightsCorruptError(
-            f"{weights.path} does not hold ResMem's state dict: {len(wrong)} of {len(expected)} entries are missing, "
+            f"{weights.path} does not hold ResMem's state dict: {len(wrong)} entries are missing, "
             f"unknown or of another shape, such as {', '.join(wrong[:3])}"
         )
 

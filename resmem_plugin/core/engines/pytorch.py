@@ -88,8 +88,9 @@ class PyTorchEngine:
     def _forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.inference_mode(), self._arithmetic():
             x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)  # channels-last without a copy
-            x = x.to(torch.float32).div_(255)
-            scores = self.model(x if isinstance(self.model, ResMemNetwork) else x.contiguous())
+            if not isinstance(self.model, ResMemNetwork):
+                x = x.contiguous()  # a caller's model may not take channels-last: upstream's does not
+            scores = self.model(x.to(torch.float32).div_(255))
         if scores.numel() != len(batch):
             raise OptionError(
                 f"the model returned shape {tuple(scores.shape)} for {len(batch)} images: it must return (B, 1) or (B,)"

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resmem_plugin import ResMem, Scorer, transformer
+from resmem_plugin.core.engines.pytorch import PyTorchEngine
+from resmem_plugin.core.errors import EvalModeError, OptionError
+from tests.conftest import flat
+from tests.models import Red, Small
+
+
+@pytest.fixture(scope="module")
+def paths(photos: dict[str, Path]) -> list[Path]:
+    return [photos[name] for name in ("rocket.jpg", "coffee.png", "moon.png", "retina.jpg", "chelsea.png", "china.jpg")]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 1e-2), ("fp16", 2e-3)])
+def test_half_precision(scorer: Scorer, paths: list[Path], precision: str, tolerance: float) -> None:
+    half = Scorer(device="cpu", precision=precision)
+    exact = [score.memorability for score in scorer.score(paths)]
+    assert [score.memorability for score in half.score(paths)] == pytest.approx(exact, abs=tolerance)
+    assert half.provenance.id != scorer.provenance.id
+
+
+@pytest.mark.parametrize("option", [{"precision": "int8"}, {"device": "tpu"}, {"device": "xpu"}, {"device": "cuda:99"}])
+def test_what_cannot_be_had_is_named(option: dict[str, str]) -> None:
+    with pytest.raises(OptionError, match=next(iter(option))):
+        Scorer(model=Red(), **option)  # type: ignore[arg-type]
+
+
+def test_a_callers_network_is_left_as_it_is(photos: dict[str, Path]) -> None:
+    network = ResMem(pretrained=True)
+    engine = PyTorchEngine(network, device="cpu")
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert isinstance(network.features.bn1, torch.nn.BatchNorm2d)
+    image = Image.open(photos["coffee.png"])
+    batch = (transformer(image) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[None]
+    with torch.inference_mode():
+        expected = network.eval()(transformer(image))
+    assert engine.forward(batch) == pytest.approx(expected.numpy(), abs=1e-6)  # folded and channels-last
+
+
+def test_training_mode_is_refused_on_every_forward() -> None:
+    engine = PyTorchEngine(Red(), device="cpu")
+    batch = np.zeros((1, 227, 227, 3), np.uint8)
+    engine.forward(batch)
+    assert isinstance(engine.model, Red)
+    engine.model.train()
+    with pytest.raises(EvalModeError, match="training mode"):
+        engine.forward(batch)
+
+
+def test_a_batch_that_does_not_fit_is_halved() -> None:
+    scorer = Scorer(device="cpu", model=Small(largest=3), batch_size=16)
+    scores = scorer.score([flat(value) for value in range(20)])
+    assert [score.memorability for score in scores] == pytest.approx([value / 255 for value in range(20)], abs=1e-6)
+
+
+def test_one_image_that_does_not_fit_is_an_error() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        Scorer(device="cpu", model=Small(largest=0)).score([flat(1)])
+
+
+def test_a_function_is_a_model_too() -> None:
+    scorer = Scorer(device="cpu", model=lambda x: x[:, 1].amax(dim=(1, 2)))
+    assert scorer.score([flat(51)])[0].memorability == pytest.approx(0.2)
+    assert scorer.provenance.weights.startswith("function:")
+
+
+def test_a_model_must_give_one_number_an_image() -> None:
+    with pytest.raises(OptionError, match=r"shape \(2, 3\) for 2 images"):
+        Scorer(device="cpu", model=lambda x: x.mean(dim=(2, 3))).score([flat(1), flat(2)])
+
+
+def test_provenance_tells_models_apart() -> None:
+    def scorer(bias: float) -> Scorer:
+        linear = torch.nn.Linear(1, 1)
+        with torch.no_grad():
+            linear.weight.fill_(1)
+            linear.bias.fill_(bias)
+        return Scorer(device="cpu", model=torch.nn.Sequential(Red(), linear))
+
+    assert scorer(0).provenance == scorer(0).provenance
+    assert scorer(0).provenance.id != scorer(0.5).provenance.id
+
+
+def test_scorers_share_one_network() -> None:
+    one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2)
+    assert one._engine is other._engine
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3), ("bf16", 1e-2)])
+def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
+    torch.manual_seed(0)
+    network = ResMem()
+    batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)
+    expected = PyTorchEngine(network, device="cpu").forward(batch)
+    assert PyTorchEngine(network, device="cuda", precision=precision).forward(batch) == pytest.approx(
+        expected, abs=tolerance
+    )

@@ -1,0 +1,125 @@
+"""Lazy, ordered, bounded, and quick to stop."""
+
+from __future__ import annotations
+
+import http.server
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy.typing as npt
+import pytest
+
+from resmem_plugin import Scorer
+from tests.conftest import flat
+from tests.models import Red
+
+
+def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_generator_is_read_only_a_little_ahead() -> None:
+    read = 0
+
+    def images() -> Iterator[npt.NDArray[object]]:  # type: ignore[type-var]
+        nonlocal read
+        while True:
+            read += 1
+            yield flat(read % 256)
+
+    scores = Scorer(device="cpu", model=Red(), batch_size=4, num_workers=2).iter_scores(images())
+    for _ in range(50):
+        next(scores)
+    assert read <= 50 + 3 * 4 + 16
+    scores.close()  # type: ignore[attr-defined]
+
+
+def test_the_callers_error_comes_through(red: Scorer) -> None:
+    def images() -> Iterator[object]:
+        yield flat(1)
+        raise LookupError("the caller's own")
+
+    with pytest.raises(LookupError, match="the caller's own"):
+        list(red.iter_scores(images()))
+
+
+MEMORY = """
+    import sys
+    import psutil
+    from resmem_plugin import Scorer
+    from tests.models import Red
+
+    def memory(): return psutil.Process().memory_info().rss / 1e6
+
+    scorer = Scorer(device="cpu", model=Red(), batch_size=64)
+    list(scorer.iter_scores(sys.argv[1:] * 10))
+    loaded, most, count = memory(), 0.0, 0
+    for score in scorer.iter_scores(sys.argv[1 + i % len(sys.argv[1:])] for i in range(100_000)):
+        assert score.ok and score.index == count
+        count += 1
+        if count % 500 == 0:
+            most = max(most, memory())
+    print(count, most - loaded)
+"""
+
+
+def test_a_hundred_thousand_references_fit_into_300_mb(tmp_path: Path) -> None:
+    from PIL import Image
+
+    paths = []
+    for number in range(4):
+        paths.append(tmp_path / f"{number}.png")
+        Image.new("RGB", (64, 48), (number * 50, 0, 0)).save(paths[-1])
+    done = _run(MEMORY, *map(str, paths))
+    assert done.returncode == 0, done.stderr
+    count, grown_mb = done.stdout.split()
+    assert int(count) == 100_000
+    assert float(grown_mb) < 300
+
+
+class _Hanging(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        asked.set()
+        time.sleep(60)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+asked = threading.Event()
+
+
+def test_ctrl_c_ends_it_at_once_even_while_a_server_hangs() -> None:
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+    asked.clear()
+    with Server(("127.0.0.1", 0), _Hanging) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = """
+            import sys
+            from resmem_plugin import Scorer
+            from tests.models import Red
+            Scorer(device="cpu", model=Red()).score([sys.argv[1]])
+        """
+        url = f"http://127.0.0.1:{server.server_port}/a.jpg"
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), url], stderr=subprocess.PIPE, text=True
+        )
+        assert asked.wait(60)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        took_s = time.monotonic() - began
+        server.shutdown()
+    assert took_s < 5
+    assert "KeyboardInterrupt" in errors
+    assert "Fatal" not in errors

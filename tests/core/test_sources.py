@@ -1,0 +1,132 @@
+"""URLs: http, zip, memory and the rest of fsspec, read without surprises."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+import pytest
+
+from resmem_plugin import Scorer
+from resmem_plugin.core.sources import is_url, under
+from tests.models import Red
+from tests.pictures import ENCODED
+
+PICTURE = ENCODED["RGB.jpg"]()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    requests: Counter[str]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        self.server.requests[f"GET {self.path}"] += 1
+        path = unquote(urlsplit(self.path).path)
+        if path.startswith("/private/") and self.headers.get("Authorization") != "Bearer key":
+            self.send_error(403)
+        elif path.endswith(".jpg"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(PICTURE)))
+            self.end_headers()
+            self.wfile.write(PICTURE)
+        else:
+            self.send_error(404)
+
+    def do_HEAD(self) -> None:
+        self.server.requests[f"HEAD {self.path}"] += 1
+        self.send_error(405)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[_Server]:
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        server.requests = Counter()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def _url(server: _Server, path: str) -> str:
+    return f"http://127.0.0.1:{server.server_port}/{path}"
+
+
+def test_http_asks_once_for_each_image(server: _Server, red: Scorer) -> None:
+    expected = red.score([PICTURE])[0].memorability
+    urls = [_url(server, f"{name}.jpg?v={name}") for name in ("a", "b%20c", "d[1]", "e*")]
+    assert [score.memorability for score in red.score(urls)] == pytest.approx([expected] * len(urls))
+    assert all(request.startswith("GET") for request in server.requests)
+    assert set(server.requests.values()) == {1}
+
+
+def test_http_404_is_a_row_with_its_reason(server: _Server, red: Scorer) -> None:
+    score, good = red.score([_url(server, "none"), _url(server, "a.jpg")], errors="coerce")
+    assert score.error is not None
+    assert "nothing at this URL" in score.error
+    assert good.ok
+
+
+def test_storage_options_are_headers(server: _Server, red: Scorer) -> None:
+    url = _url(server, "private/a.jpg")
+    assert "403" in str(red.score([url], errors="coerce")[0].error)
+    options = {"headers": {"Authorization": "Bearer key"}}
+    assert Scorer(device="cpu", model=Red(), storage_options=options).score([url])[0].ok
+
+
+def test_storage_options_are_no_use_on_a_local_path(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(PICTURE)
+    scorer = Scorer(device="cpu", model=Red(), storage_options={"key": "value"})
+    assert "leave them out" in str(scorer.score([tmp_path / "a.jpg"], errors="coerce")[0].error)
+
+
+def test_an_archive_is_opened_once(red: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(20):
+            file.writestr(f"d/{number}.jpg", PICTURE)
+    opened = []
+    original = zipfile.ZipFile.__init__
+
+    def count(self: zipfile.ZipFile, *arguments: Any, **options: Any) -> None:
+        opened.append(arguments)
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", count)
+    scorer = Scorer(device="cpu", model=Red(), num_workers=4)
+    urls = [f"zip://d/{number}.jpg::{archive}" for number in range(20)]
+    scores = scorer.score([*urls, f"zip://d/none.jpg::{archive}", f"zip://a.jpg::{tmp_path}/none.zip"], errors="coerce")
+    assert all(score.ok for score in scores[:20])
+    assert len(opened) == 1
+    assert all("nothing at this URL" in str(score.error) for score in scores[20:])
+
+
+def test_memory_and_chained_caches(red: Scorer) -> None:
+    fsspec.filesystem("memory").pipe_file("/pictures/a.jpg", PICTURE)
+    one, other = red.score(["memory://pictures/a.jpg", "simplecache::memory://pictures/a.jpg"])
+    assert one.memorability == other.memorability
+
+
+@pytest.mark.parametrize("path", [r"C:\a.jpg", "C://a.jpg", "a.jpg", "a:b.jpg", "/a://b.jpg", "./http://a"])
+def test_local_paths_are_no_urls(path: str) -> None:
+    assert not is_url(path)
+
+
+def test_roots() -> None:
+    assert under("/data", "a.jpg") == "/data/a.jpg"
+    assert under("/data", "/b/a.jpg") == "/b/a.jpg"
+    assert under("s3://bucket/x/", "a.jpg") == "s3://bucket/x/a.jpg"
+    assert under("/data", "https://host/a.jpg") == "https://host/a.jpg"
+    assert under(Path("data"), "a.jpg") == "data/a.jpg"

@@ -1,0 +1,51 @@
+"""The public surface, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import resmem_plugin
+
+HEAVY = ("torch", "torchvision", "openvino", "fiftyone")
+
+
+def _loaded(code: str) -> set[str]:
+    """Which heavy packages a fresh interpreter has loaded after running the code."""
+    report = f"{code}; import sys; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_all_is_complete_and_sorted() -> None:
+    assert resmem_plugin.__all__ == ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
+    assert resmem_plugin.__all__ == sorted(resmem_plugin.__all__)
+    for name in resmem_plugin.__all__:
+        assert getattr(resmem_plugin, name).__name__ == name
+    assert set(resmem_plugin.__all__) <= set(dir(resmem_plugin))
+
+
+def test_other_names_do_not_exist() -> None:
+    with pytest.raises(AttributeError, match="nothing_such"):
+        resmem_plugin.nothing_such  # noqa: B018
+
+
+def test_the_import_is_light() -> None:
+    assert _loaded("import resmem_plugin") == set()
+    assert _loaded("from resmem_plugin import Score, Provenance, Scorer; import resmem_plugin.cli") == set()
+
+
+def test_preprocessing_needs_no_torch() -> None:
+    code = "from PIL import Image; from resmem_plugin.core.preprocess import pixels; pixels(Image.new('L', (9, 9)))"
+    assert _loaded(code) == set()
+
+
+def test_the_test_of_the_import_can_fail() -> None:
+    assert _loaded("from resmem_plugin import ResMem") >= {"torch", "torchvision"}
+
+
+def test_the_accessor_is_registered() -> None:
+    code = "import pandas, resmem_plugin; assert hasattr(pandas.DataFrame(), 'resmem')"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
