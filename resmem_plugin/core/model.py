@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet152
+
+from resmem_plugin.core.resnet import ResNet152
 
 INPUT_SIZE = 227
 EMBEDDING_SIZE = 256
@@ -18,7 +19,7 @@ EMBEDDING_SIZE = 256
 class ResMemNetwork(nn.Module):
     """The network alone: it reads no weights, and its state dict has upstream's 956 entries.
 
-    `features` is torchvision's whole ResNet-152; its 1000 logits join the 9216 outputs of the convolutional branch
+    `features` is a whole ResNet-152; its 1000 logits join the 9216 outputs of the convolutional branch
     and go through seven fully connected layers to one sigmoid.
 
     Args:
@@ -27,7 +28,7 @@ class ResMemNetwork(nn.Module):
 
     def __init__(self, cruise_altitude: int = 384) -> None:
         super().__init__()
-        self.features = resnet152()
+        self.features = ResNet152()
         self.conv1 = nn.Conv2d(3, 48, kernel_size=11, stride=4)
         self.conv2 = nn.Conv2d(48, 256, kernel_size=5, padding=2, groups=2)
         self.conv3 = nn.Conv2d(256, cruise_altitude, kernel_size=3, padding=1, groups=2)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from resmem_plugin import ResMem, transformer
 from resmem_plugin.core.model import EMBEDDING_SIZE
+from resmem_plugin.core.resnet import ResNet152
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,21 @@ def test_it_can_be_trained() -> None:
     assert network.training
     network(torch.rand(2, 3, 227, 227)).mean().backward()
     assert network.features.conv1.weight.grad is not None
+
+
+def test_the_resnet_is_torchvisions() -> None:
+    from torchvision.models import resnet152
+
+    torch.manual_seed(0)
+    theirs, ours = resnet152().eval(), ResNet152().eval()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [str(module) for module in ours.modules() if not list(module.children())] == [
+        str(module) for module in theirs.modules() if not list(module.children())
+    ]
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.rand(1, 3, 227, 227)
+    with torch.inference_mode():
+        assert torch.equal(ours(x), theirs(x))
 
 
 def test_transformer_refuses_what_is_no_pil_image() -> None:

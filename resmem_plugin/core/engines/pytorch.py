@@ -138,10 +138,11 @@ def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
     """Fold batch normalisation, go channels-last, and store what runs in half precision in half precision."""
     for module in list(network.features.modules()):
         children = dict(module.named_children())
-        for convolution, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
-            if isinstance(children.get(norm), nn.BatchNorm2d):
-                setattr(module, convolution, fuse_conv_bn_eval(children[convolution], children[norm]))
-                setattr(module, norm, nn.Identity().eval())
+        for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
+            conv, norm = children.get(conv_name), children.get(norm_name)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity().eval())
     network.to(memory_format=torch.channels_last)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
