@@ -113,9 +113,8 @@ def main() -> None:
     found = [str(path) for path in photographs()]
     paths = [found[number % len(found)] for number in range(options.images)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(
-        f"{platform.processor() or platform.machine()}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}"
-    )
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}")
     throughput(paths, options.rounds)
     cold_start(next(path for path in found if path.endswith(".jpg")), options.rounds)
 

@@ -36,8 +36,7 @@ class Bottleneck(nn.Module):
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
         y += x if self.downsample is None else self.downsample(x)
-        y = self.relu(y)
-        return y
+        return torch.relu_(y)
 
 
 class ResNet152(nn.Module):
