@@ -26,6 +26,7 @@ _STYLE = """
 .resmem { font: 14px/1.4 system-ui, sans-serif; color: inherit }
 .resmem h2 { font-size: 1.25em; margin: 0 0 .1em }
 .resmem p { margin: 0 0 1em; opacity: .7 }
+.resmem-provenance { margin-top: 1.5em !important; font-size: .8em; overflow-wrap: anywhere }
 .resmem-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 12px }
 .resmem figure { margin: 0; border: 1px solid #8884; border-radius: 8px; overflow: hidden }
 .resmem img, .resmem-none { display: block; width: 100%; height: 150px; object-fit: cover; background: #8882 }
@@ -112,17 +113,17 @@ class Gallery:
 
     @cached_property
     def _body(self) -> str:
-        remote = ImageReader(decode="fast", exif_transpose=True, storage_options=self._storage_options)
+        reader = ImageReader(decode="fast", exif_transpose=True, storage_options=self._storage_options)
         with ThreadPoolExecutor() as threads:
-            figures = "\n".join(threads.map(lambda card: _figure(card, remote), self.cards))
-        lines = [f"{len(self):,} of {self._total:,} images"]
+            figures = "\n".join(threads.map(lambda card: _figure(card, reader), self.cards))
+        footer = ""
         if self._provenance is not None:
             told = ", ".join(f"{key} {value}" for key, value in self._provenance.to_dict().items())
-            lines.append(f"provenance {self._provenance.id}: {told}")
-        notes = "".join(f"<p>{html.escape(line)}</p>" for line in lines[1:])
+            footer = f'<p class="resmem-provenance">provenance {self._provenance.id}: {html.escape(told)}</p>'
         return (
             f'<div class="resmem"><style>{_STYLE}</style><h2>{html.escape(self.title)}</h2>'
-            f'<p>{html.escape(lines[0])}</p><div class="resmem-grid">\n{figures}\n</div>{notes}</div>'
+            f"<p>{len(self):,} of {self._total:,} images</p>"
+            f'<div class="resmem-grid">\n{figures}\n</div>{footer}</div>'
         )
 
 
