@@ -12,47 +12,21 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pandas as pd
 
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
-from resmem_plugin.core.sources import is_url, under
-from resmem_plugin.tables import check_folder, check_writable, is_table, read_table, write_table
+from resmem_plugin.core.sources import under
+from resmem_plugin.inputs import read_inputs
+from resmem_plugin.tables import check_folder, check_writable, write_table
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
-    from resmem_plugin.core.scores import Score
-
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".j2k",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
-"""What counts as an image in a folder; a file that is named itself is tried whatever its name."""
-
-RESULT_COLUMNS = ("memorability", "error", "provenance")
+    from resmem_plugin.core.scores import Provenance, Score
+    from resmem_plugin.gallery import Gallery
 
 _SHOWN_IN_GALLERY = 200
 
@@ -155,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score(options: argparse.Namespace) -> int:
     _check_outputs(options)
-    table = _inputs(options)
+    table = read_inputs(options.inputs, path_column=options.path_column, recursive=options.recursive, null=options.null)
     images = [_image(value, options.root) for value in table[options.path_column]]
 
     from resmem_plugin.core.scorer import Scorer, require_files
@@ -179,11 +153,29 @@ def _score(options: argparse.Namespace) -> int:
         provenance=scorer.provenance.id,
     )
     table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
-    write_table(table, options.output)
+    failed = sum(score.error is not None for score in scores)
+    code = stopped or int(failed > 0)
+    written = [path for path in (options.output, options.html) if path]
+    try:
+        write_table(table, options.output)
+    except Exception as error:  # a full disk, a name that parquet cannot hold: the scores must not go with it
+        if options.output is None:
+            raise
+        print(
+            f"resmem: error: {options.output} could not be written ({error}); its rows follow as csv", file=sys.stderr
+        )
+        write_table(table, None)
+        written.remove(options.output)
+        code = code or 1
     if options.html:
-        _write_gallery(images, scores, scorer, options)
-    _summarise(scores, len(images), options)
-    return stopped or int(any(score.error is not None for score in scores))
+        _gallery(images, scores, scorer.provenance).save(options.html)
+    print(
+        f"resmem: {len(scores) - failed} of {len(images)} scored"
+        f"{f', {failed} failed: see the error column' if failed else ''}"
+        f"{'; written to ' if written else ''}{' and '.join(written)}",
+        file=sys.stderr,
+    )
+    return code
 
 
 def _scores(scorer: Scorer, images: list[object], options: argparse.Namespace) -> tuple[list[Score], int]:
@@ -216,83 +208,23 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise OptionError(f"{path} exists: name another file, or replace it with --overwrite")
 
 
-def _inputs(options: argparse.Namespace) -> pd.DataFrame:
-    """The table to score: the one named, or one of all the paths that the inputs stand for."""
-    tables = [path for path in options.inputs if is_table(path) and not is_url(path)]
-    if not tables:
-        paths = [path for given in options.inputs for path in _paths(given, options)]
-        return pd.DataFrame({options.path_column: pd.array(paths, dtype=object)})
-    if len(options.inputs) > 1:
-        raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
-    if not os.path.isfile(tables[0]):
-        raise OptionError(f"there is no table {tables[0]}: correct its path")
-    table = read_table(tables[0])
-    if list(table.columns).count(options.path_column) != 1:
-        raise OptionError(
-            f"{tables[0]} has no single column {options.path_column!r}: with --path-column name one of "
-            f"{', '.join(map(str, table.columns))}"
-        )
-    taken = [column for column in RESULT_COLUMNS if column in table.columns]
-    if taken:
-        raise OptionError(f"{tables[0]} has a column {taken[0]!r} already: rename it, so that its values are not lost")
-    return table
-
-
-def _paths(given: str, options: argparse.Namespace) -> Iterator[str]:
-    if given == "-":
-        separator = b"\0" if options.null else b"\n"
-        lines = (line.rstrip(b"\r") for line in sys.stdin.buffer.read().split(separator))
-        yield from (os.fsdecode(line) for line in lines if line)
-    elif not is_url(given) and os.path.isdir(given):
-        found = _in_folder(given, recursive=options.recursive)
-        if not found:
-            hint = "" if options.recursive else " (--recursive looks into its subfolders too)"
-            raise OptionError(f"no images in the folder {given}{hint}")
-        yield from found
-    else:
-        yield given
-
-
-def _in_folder(folder: str, *, recursive: bool) -> list[str]:
-    found = []
-    for where, subfolders, names in os.walk(folder, onerror=_refused):
-        subfolders[:] = sorted(name for name in subfolders if recursive and not name.startswith("."))
-        images = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."))
-        found += [os.path.join(where, name) for name in sorted(images)]
-    return found
-
-
-def _refused(error: OSError) -> None:
-    raise OptionError(f"the folder {error.filename} cannot be listed: {error.strerror}") from error
-
-
 def _image(value: object, root: str | None) -> object:
     if not isinstance(value, str):
         return value
     return (under(root, value) if root else value) if value else None
 
 
-def _write_gallery(images: list[object], scores: list[Score], scorer: Scorer, options: argparse.Namespace) -> None:
+def _gallery(images: list[object], scores: list[Score], provenance: Provenance) -> Gallery:
     from resmem_plugin.gallery import Card, Gallery
 
     ranked = sorted(scores, key=lambda score: -math.inf if score.error else score.memorability, reverse=True)
     if len(ranked) > _SHOWN_IN_GALLERY:
         ranked = ranked[: _SHOWN_IN_GALLERY // 2] + ranked[-_SHOWN_IN_GALLERY // 2 :]
-    Gallery(
+    return Gallery(
         [Card(images[score.index], score.memorability, score.error) for score in ranked],
         title="Memorability: the most memorable first",
         total=len(scores),
-        provenance=scorer.provenance,
-    ).save(options.html)
-
-
-def _summarise(scores: list[Score], total: int, options: argparse.Namespace) -> None:
-    failed = sum(score.error is not None for score in scores)
-    written = " and ".join(filter(None, (options.output, options.html)))
-    print(
-        f"resmem: {len(scores) - failed} of {total} scored"
-        f"{f', {failed} failed: see the error column' if failed else ''}{f'; written to {written}' if written else ''}",
-        file=sys.stderr,
+        provenance=provenance,
     )
 
 

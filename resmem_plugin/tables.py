@@ -51,14 +51,16 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str] | None) -> None:
-    """Write a table to a file, whole or not at all, or as csv to standard output.
+    """Write a table to a file, whole or not at all, or as csv in UTF-8 to standard output.
 
     Raises:
         OptionError: for another suffix.
         MissingPackageError: for parquet without pyarrow.
     """
     if path is None:
-        sys.stdout.write(table.to_csv(index=False, lineterminator="\n"))
+        text = table.to_csv(index=False, lineterminator="\n")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))  # names are bytes: they go out as they came
         return
     suffix = _suffix(path)
     with replacing(path) as unfinished:

@@ -216,7 +216,33 @@ def test_warnings_are_one_line_each(folder: Path, capsys: pytest.CaptureFixture[
     assert "resmem: warning: 1 image(s) hold values outside 0-255" in capsys.readouterr().err
 
 
+def test_scores_are_not_lost_with_their_file(
+    expected: dict[str, float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    assert main(["score", "pictures", "-o", "out.parquet"]) == 1
+    captured = capsys.readouterr()
+    assert "out.parquet could not be written" in captured.err
+    assert len(_read(captured.out)) == 2
+    assert not [name for name in os.listdir() if "out" in name or "unfinished" in name]
+
+
 # As people start it.
+
+
+def test_names_that_are_no_utf8(expected: dict[str, float]) -> None:
+    name = b"pictures/\xff\xe9.png"
+    Path(os.fsdecode(name)).write_bytes(Path("pictures/a.png").read_bytes())
+    done = subprocess.run([*COMMAND, "score", "pictures"], capture_output=True, check=True)
+    assert name in done.stdout
+    for suffix in ("csv", "jsonl", "parquet"):
+        done = subprocess.run([*COMMAND, "score", "pictures", "-o", f"o.{suffix}"], capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr
+        written = Path(f"o.{suffix}")
+        assert written.exists() or name in done.stdout
 
 
 def test_the_command(expected: dict[str, float]) -> None:

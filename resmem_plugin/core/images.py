@@ -151,6 +151,10 @@ class ImageReader:
             raise
         except UnidentifiedImageError as error:
             raise UnreadableImageError(_unidentified(content)) from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise UnreadableImageError(
+                f"too large ({error}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            ) from error
         except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
             raise UnreadableImageError(
                 f"damaged or cut short, it cannot be decoded ({str(error) or type(error).__name__}): "

@@ -194,6 +194,13 @@ def test_alpha_is_dropped(red: Scorer) -> None:
     assert red.score([hidden])[0].memorability == pytest.approx(0.2)
 
 
+def test_a_bomb_is_named(red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    assert "too large" in str(red.score([_jpeg()], errors="coerce")[0].error)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)  # a warning only, which these tests make an error
+    assert "too large" in str(red.score([_jpeg()], errors="coerce")[0].error)
+
+
 @pytest.mark.weights
 def test_fast_decoding_stays_near(scorer: Scorer, photos: dict[str, Path]) -> None:
     contents = []
