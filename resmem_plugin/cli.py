@@ -147,10 +147,14 @@ def _score(options: argparse.Namespace) -> int:
         exif_transpose=options.exif_transpose,
     )
     scores, stopped = _scores(scorer, images, options)
-    table = table.iloc[: len(scores)].assign(
-        memorability=pd.array([score.memorability for score in scores], dtype="float32"),
-        error=pd.array([score.error for score in scores], dtype=object),
-        provenance=scorer.provenance.id,
+    table = (
+        table.iloc[: len(scores)]
+        .reset_index(drop=True)
+        .assign(
+            memorability=pd.array([score.memorability for score in scores], dtype="float32"),
+            error=pd.Series([score.error for score in scores], dtype=object),
+            provenance=scorer.provenance.id,
+        )
     )
     table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
     failed = sum(score.error is not None for score in scores)

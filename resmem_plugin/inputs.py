@@ -37,7 +37,7 @@ def read_inputs(inputs: Sequence[str], *, path_column: str, recursive: bool, nul
     tables = [path for path in inputs if is_table(path) and not is_url(path)]
     if not tables:
         paths = [path for given in inputs for path in _paths(given, recursive=recursive, null=null)]
-        return pd.DataFrame({path_column: pd.array(paths, dtype=object)})
+        return pd.DataFrame({path_column: paths}, dtype=object)  # not str: names may be bytes that are no UTF-8
     if len(inputs) > 1:
         raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
     if not os.path.isfile(tables[0]):

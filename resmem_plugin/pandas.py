@@ -200,7 +200,7 @@ def score_column(
         options: as for `ResMemAccessor.score`.
 
     Returns:
-        DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, else missing.
+        DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
         Its `attrs["resmem"]` tell the provenance.
     """
     from resmem_plugin.core.errors import ScoringError
@@ -226,10 +226,11 @@ def score_column(
         raise
     if warn:
         warn_of_failures(scores, unique)
+    reasons = np.array([*(score.error for score in scores), MISSING_VALUE], dtype=object)
     table = pd.DataFrame(
         {
             MEMORABILITY: np.array([*(score.memorability for score in scores), math.nan], dtype=np.float32)[codes],
-            "error": np.array([*(score.error for score in scores), MISSING_VALUE], dtype=object)[codes],
+            "error": pd.Series(reasons[codes], dtype=object, index=data.index),
         },
         index=data.index,
     )

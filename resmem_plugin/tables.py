@@ -39,7 +39,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         return pd.read_csv(
             path,
             sep=separator,
-            dtype=str,
+            dtype=object,
             keep_default_na=False,
             encoding="utf-8-sig",
             encoding_errors="surrogateescape",

@@ -195,10 +195,10 @@ def test_alpha_is_dropped(red: Scorer) -> None:
 
 
 def test_a_bomb_is_named(red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    assert "too large" in str(red.score([_jpeg()], errors="coerce")[0].error)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)  # a warning only, which these tests make an error
-    assert "too large" in str(red.score([_jpeg()], errors="coerce")[0].error)
+    content = _jpeg()
+    for limit in (10_000, 50_000):  # the second is a warning only, which these tests make an error
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert "too large" in str(red.score([content], errors="coerce")[0].error)
 
 
 @pytest.mark.weights
