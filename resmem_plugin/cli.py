@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import pandas as pd
 
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
-from resmem_plugin.core.scores import package_version
+from resmem_plugin.core.scores import Score, package_version
 from resmem_plugin.core.sources import under
 from resmem_plugin.inputs import read_inputs
 from resmem_plugin.tables import check_folder, check_writable, write_table
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
-    from resmem_plugin.core.scores import Provenance, Score
+    from resmem_plugin.core.scores import Provenance
     from resmem_plugin.gallery import Gallery
 
 _SHOWN_IN_GALLERY = 200
+_NOT_REACHED = "not scored: the run stopped before it came to this image"
 
 
 def run() -> NoReturn:
@@ -147,17 +148,15 @@ def _score(options: argparse.Namespace) -> int:
         exif_transpose=options.exif_transpose,
     )
     scores, stopped = _scores(scorer, images, options)
-    table = (
-        table.iloc[: len(scores)]
-        .reset_index(drop=True)
-        .assign(
-            memorability=pd.array([score.memorability for score in scores], dtype="float32"),
-            error=pd.Series([score.error for score in scores], dtype=object),
-            provenance=scorer.provenance.id,
-        )
+    done = len(scores)
+    scores += [Score(index, math.nan, _NOT_REACHED) for index in range(done, len(images))]
+    table = table.assign(
+        memorability=pd.array([score.memorability for score in scores], dtype="float32"),
+        error=pd.Series([score.error for score in scores], dtype=object),
+        provenance=scorer.provenance.id,
     )
     table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
-    failed = sum(score.error is not None for score in scores)
+    failed = sum(score.error is not None for score in scores[:done])
     code = stopped or int(failed > 0)
     written = [path for path in (options.output, options.html) if path]
     try:
@@ -172,9 +171,9 @@ def _score(options: argparse.Namespace) -> int:
         written.remove(options.output)
         code = code or 1
     if options.html:
-        _gallery(images, scores, scorer.provenance).save(options.html)
+        _gallery(images, scores[:done], scorer.provenance).save(options.html)
     print(
-        f"resmem: {len(scores) - failed} of {len(images)} scored"
+        f"resmem: {done - failed} of {len(images)} scored"
         f"{f', {failed} failed: see the error column' if failed else ''}"
         f"{'; written to ' if written else ''}{' and '.join(written)}",
         file=sys.stderr,
@@ -197,7 +196,7 @@ def _scores(scorer: Scorer, images: list[object], options: argparse.Namespace) -
                     print(f"resmem: error: {describe(images[score.index])}: {score.error}", file=sys.stderr)
                     return scores, 1
     except KeyboardInterrupt:
-        print(f"resmem: interrupted after {len(scores)} of {len(images)} images; these are kept", file=sys.stderr)
+        print(f"resmem: interrupted after {len(scores)} of {len(images)} images, which are kept", file=sys.stderr)
         return scores, 130
     return scores, 0
 
@@ -210,6 +209,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
     for path in filter(None, (options.output, options.html)):
         if os.path.lexists(path) and not options.overwrite:
             raise OptionError(f"{path} exists: name another file, or replace it with --overwrite")
+    if options.output and options.html and os.path.abspath(options.output) == os.path.abspath(options.html):
+        raise OptionError(f"-o and --html both name {options.html}: one would replace the other")
 
 
 def _image(value: object, root: str | None) -> object:

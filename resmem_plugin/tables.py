@@ -30,20 +30,22 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     suffix = _suffix(path)
     try:
         if suffix == ".parquet":
-            return pd.read_parquet(path)
+            table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no whole numbers with gaps
+            return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
         if suffix == ".jsonl":
             with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
                 rows = [json.loads(line) for line in file if line.strip()]
             return pd.DataFrame(rows, dtype=object)  # pandas' own reader would turn whole numbers into floats
-        separator = "," if suffix == ".csv" else "\t"
-        return pd.read_csv(
+        cells = pd.read_csv(
             path,
-            sep=separator,
+            sep="," if suffix == ".csv" else "\t",
+            header=None,  # pandas would rename columns of the same name
             dtype=object,
             keep_default_na=False,
             encoding="utf-8-sig",
             encoding_errors="surrogateescape",
         )
+        return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
     except ImportError as error:
         raise _no_parquet() from error
     except ValueError as error:  # pandas' and pyarrow's parsers' errors are ValueErrors

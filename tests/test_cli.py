@@ -76,7 +76,9 @@ def test_errors_raise(expected: dict[str, float], capsys: pytest.CaptureFixture[
     assert "none.png" in captured.err
     assert main(["score", "--errors", "raise", "pictures/a.png", "pictures/notes.txt", "pictures/b.jpg"]) == 1
     captured = capsys.readouterr()
-    assert list(_read(captured.out)) == ["pictures/a.png", "pictures/notes.txt"]  # what was scored is not lost
+    table = pd.read_csv(io.StringIO(captured.out))
+    assert table["memorability"].notna().tolist() == [True, False, False]  # what was scored is not lost
+    assert "not scored: the run stopped" in table["error"][2]
     assert "pictures/notes.txt: not an image" in captured.err
 
 
@@ -123,17 +125,29 @@ def test_a_table_keeps_its_columns(expected: dict[str, float], capsys: pytest.Ca
     assert float(table["memorability"][2]) == pytest.approx(expected["pictures/sub/c.png"], abs=1e-6)
 
 
+def test_columns_of_one_name_stay_two(expected: dict[str, float]) -> None:
+    Path("table.csv").write_text("note,path,note\n1,pictures/a.png,2\n")
+    assert main(["score", "table.csv", "-o", "out.csv"]) == 0
+    assert (
+        Path("out.csv").read_text().startswith("note,path,note,memorability,error,provenance\n1,pictures/a.png,2,0.88")
+    )
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_other_tables(suffix: str, expected: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
-    table = pd.DataFrame({"path": list(expected), "number": [2**53 + 1, 2, 3], "text": ["1", "b", None]})
+    table = pd.DataFrame(
+        {"path": list(expected), "number": pd.array([2**53 + 1, None, 3], dtype="Int64"), "text": ["1", "b", None]},
+        index=pd.Index([5, 6, 7], name="id"),
+    )
     if suffix == "jsonl":
-        table.to_json("table.jsonl", orient="records", lines=True)
+        table.reset_index().to_json("table.jsonl", orient="records", lines=True)
     else:
         table.to_parquet("table.parquet")
     assert main(["score", f"table.{suffix}", "-o", "out.parquet"]) == 0
     out = pd.read_parquet("out.parquet")
     assert out["memorability"].tolist() == pytest.approx(list(expected.values()), abs=1e-6)
-    assert out["number"].tolist() == [2**53 + 1, 2, 3]
+    assert out["id"].tolist() == [5, 6, 7]
+    assert pd.read_parquet("out.parquet", dtype_backend="pyarrow")["number"].fillna(0).tolist() == [2**53 + 1, 0, 3]
     assert out["text"].tolist()[:2] == ["1", "b"]
 
 
@@ -168,6 +182,7 @@ def test_a_gallery(expected: dict[str, float], folder: Path) -> None:
         (["score", "pictures", "-o", "out.xlsx"], "must end in one of .csv"),
         (["score", "pictures", "-o", "nowhere/out.csv"], "no folder"),
         (["score", "pictures", "--html", "nowhere/g.html"], "no folder"),
+        (["score", "pictures", "-o", "a.csv", "--html", "./a.csv"], "both name"),
         (["score", "empty"], "no images in the folder empty (--recursive"),
         (["score", "none.csv"], "no table none.csv"),
         (["score", "table.csv", "pictures"], "on its own"),
@@ -285,5 +300,8 @@ def test_ctrl_c_keeps_what_was_scored(many: Path, expected: dict[str, float]) ->
     assert "interrupted after" in errors
     assert "Traceback" not in errors
     table = pd.read_csv("out.csv")
-    assert 0 < len(table) < 10_000
+    assert len(table) == 10_000  # no row is dropped
+    done = table["memorability"].notna().sum()
+    assert 0 < done < 10_000
+    assert table["error"][done:].str.startswith("not scored").all()
     assert table["memorability"][:2].tolist() == pytest.approx(list(expected.values())[:2], abs=1e-6)

@@ -232,10 +232,11 @@ def _own_engine(model: Model, device: str, precision: str) -> Engine:
 
 
 def _engine(weights: str | os.PathLike[str] | None, device: str, precision: str) -> Engine:
+    from resmem_plugin.core.engines.pytorch import resolve
     from resmem_plugin.core.weights import find_weights
 
     with _loading:  # lru_cache alone would let two threads load the same network twice
-        return _load_engine(find_weights(weights), device, precision)
+        return _load_engine(find_weights(weights), *resolve(device, precision))
 
 
 _loading = threading.Lock()

@@ -91,7 +91,7 @@ def test_provenance_tells_models_apart() -> None:
 
 
 def test_scorers_share_one_network() -> None:
-    one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2)
+    one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2, precision="fp32")
     assert one._engine is other._engine
 
 

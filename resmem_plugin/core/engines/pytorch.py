@@ -53,8 +53,8 @@ class PyTorchEngine:
         precision: str = "auto",
         own: bool = False,
     ) -> None:
-        self.device = _device(device)
-        self.precision = _precision(precision, self.device)
+        name, self.precision = resolve(device, precision)
+        self.device = torch.device(name)
         self.batch_size = _BATCH_SIZES[self.device.type]
         self.weights = weights or _identity(model)
         if isinstance(model, nn.Module):
@@ -105,6 +105,20 @@ class PyTorchEngine:
         return contextlib.nullcontext()
 
 
+def resolve(device: str, precision: str) -> tuple[str, str]:
+    """What "auto" comes to here: the device's name and the precision.
+
+    Raises:
+        OptionError: for a device or precision that cannot be had here.
+    """
+    found = _device(device)
+    if precision == "auto":
+        return str(found), _AUTO_PRECISION[found.type]
+    if precision not in _DTYPES:
+        raise OptionError(f"precision must be auto, {', '.join(_DTYPES)} with the pytorch engine, not {precision!r}")
+    return str(found), precision
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
@@ -124,14 +138,6 @@ def _device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise OptionError("device='mps' needs a Mac with Apple silicon: use device='auto' or 'cpu'")
     return device
-
-
-def _precision(name: str, device: torch.device) -> str:
-    if name == "auto":
-        return _AUTO_PRECISION[device.type]
-    if name not in _DTYPES:
-        raise OptionError(f"precision must be auto, {', '.join(_DTYPES)} with the pytorch engine, not {name!r}")
-    return name
 
 
 def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
