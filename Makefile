@@ -34,7 +34,7 @@ $(VENV)/created:
 	@touch $@
 
 $(VENV)/installed-all: $(VENV)/created pyproject.toml constraints.txt
-	@echo "Installing into $(VENV): torch, the weights, FiftyOne, ... about 6 GB, a few minutes, once."
+	@echo "Installing into $(VENV): torch, the weights, FiftyOne, ... about 7 GB, a few minutes, once."
 	@$(INSTALL) '.[all]'
 	@touch $@
 

@@ -10,23 +10,22 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pandas as pd
 
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
-from resmem_plugin.core.scores import Score, package_version
-from resmem_plugin.core.sources import under
+from resmem_plugin.core.scores import package_version
 from resmem_plugin.inputs import read_inputs
-from resmem_plugin.tables import check_folder, check_writable, write_table
+from resmem_plugin.tables import check_file, check_writable, write_table
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
-    from resmem_plugin.core.scores import Provenance
-    from resmem_plugin.gallery import Gallery
+    from resmem_plugin.core.scores import Provenance, Score
 
 _SHOWN_IN_GALLERY = 200
 _NOT_REACHED = "not scored: the run stopped before it came to this image"
@@ -37,10 +36,15 @@ def run() -> NoReturn:
 
     Python would take half a second to take the loaded network and torch apart before it exits, for nothing.
     """
-    code = main()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
+    if sys.stderr is None:  # closed, as by `2>&-`
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        code = main()
+    except SystemExit as usage:  # argparse has said what is wrong
+        code = usage.code if isinstance(usage.code, int) else 2
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # what matters is flushed already
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 
@@ -53,17 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return int(options.run(options))
         except OptionError as error:
-            print(f"resmem: error: {error}", file=sys.stderr)
+            _tell(f"error: {error}")
             return 2
-        except ResMemError as error:
-            print(f"resmem: error: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("resmem: interrupted", file=sys.stderr)
-            return 130
         except BrokenPipeError:  # `resmem score ... | head`: the reader has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        except (ResMemError, OSError) as error:
+            _tell(f"error: {error}")
+            return 1
+        except KeyboardInterrupt:
+            _tell("interrupted")
+            return 130
+
+
+def _tell(message: str) -> None:
+    print(f"resmem: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="IMAGE|FOLDER|TABLE|-",
         help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
     )
-    score.add_argument("-r", "--recursive", action="store_true", help="look into the folders' subfolders too")
+    score.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="look into the folders' subfolders too (links to folders are not followed, hidden files left out)",
+    )
     score.add_argument(
         "-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as find -print0 does"
     )
@@ -130,8 +143,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _score(options: argparse.Namespace) -> int:
     _check_outputs(options)
-    table = read_inputs(options.inputs, path_column=options.path_column, recursive=options.recursive, null=options.null)
-    images = [_image(value, options.root) for value in table[options.path_column]]
+    table, images = read_inputs(
+        options.inputs,
+        path_column=options.path_column,
+        root=options.root,
+        recursive=options.recursive,
+        null=options.null,
+    )
 
     from resmem_plugin.core.scorer import Scorer, require_files
 
@@ -147,38 +165,19 @@ def _score(options: argparse.Namespace) -> int:
         weights=options.weights,
         exif_transpose=options.exif_transpose,
     )
-    scores, stopped = _scores(scorer, images, options)
-    done = len(scores)
-    scores += [Score(index, math.nan, _NOT_REACHED) for index in range(done, len(images))]
-    table = table.assign(
-        memorability=pd.array([score.memorability for score in scores], dtype="float32"),
-        error=pd.Series([score.error for score in scores], dtype=object),
-        provenance=scorer.provenance.id,
-    )
-    table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
-    failed = sum(score.error is not None for score in scores[:done])
-    code = stopped or int(failed > 0)
-    written = [path for path in (options.output, options.html) if path]
-    try:
-        write_table(table, options.output)
-    except Exception as error:  # a full disk, a name that parquet cannot hold: the scores must not go with it
-        if options.output is None:
-            raise
-        print(
-            f"resmem: error: {options.output} could not be written ({error}); its rows follow as csv", file=sys.stderr
-        )
-        write_table(table, None)
-        written.remove(options.output)
-        code = code or 1
+    scores, code = _scores(scorer, images, options)
+    with _undisturbed():
+        written = _write(table, scores, scorer.provenance, options)
     if options.html:
-        _gallery(images, scores[:done], scorer.provenance).save(options.html)
-    print(
-        f"resmem: {done - failed} of {len(images)} scored"
+        written += _write_gallery(images, scores, scorer.provenance, options)
+    failed = sum(score.error is not None for score in scores)
+    _tell(
+        f"{len(scores) - failed} of {len(images)} scored"
         f"{f', {failed} failed: see the error column' if failed else ''}"
-        f"{'; written to ' if written else ''}{' and '.join(written)}",
-        file=sys.stderr,
+        f"{'; written to ' if written else ''}{' and '.join(written)}"
     )
-    return code
+    complete = len(written) == bool(options.output) + bool(options.html)
+    return code or int(failed > 0 or not complete)
 
 
 def _scores(scorer: Scorer, images: list[object], options: argparse.Namespace) -> tuple[list[Score], int]:
@@ -193,44 +192,84 @@ def _scores(scorer: Scorer, images: list[object], options: argparse.Namespace) -
                 scores.append(score)
                 report(score.error is not None)
                 if score.error is not None and options.errors == "raise":
-                    print(f"resmem: error: {describe(images[score.index])}: {score.error}", file=sys.stderr)
+                    _tell(f"error: {describe(images[score.index])}: {score.error}")
                     return scores, 1
     except KeyboardInterrupt:
-        print(f"resmem: interrupted after {len(scores)} of {len(images)} images, which are kept", file=sys.stderr)
+        _tell(f"interrupted after {len(scores)} of {len(images)} images, which are kept")
         return scores, 130
+    except Exception as error:  # of the device, say: the scores must not go with it
+        _tell(f"error: {type(error).__name__}: {error}; {len(scores)} of {len(images)} images are kept")
+        return scores, 1
     return scores, 0
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait: what took hours to score is written in a moment."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which alone is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _write(table: pd.DataFrame, scores: list[Score], provenance: Provenance, options: argparse.Namespace) -> list[str]:
+    """Write the table with its scores, every row of it; returns the file's name, if there is one."""
+    missing = len(table) - len(scores)
+    table = table.assign(
+        memorability=pd.array([*(score.memorability for score in scores), *[math.nan] * missing], dtype="float32"),
+        error=pd.Series([*(score.error for score in scores), *[_NOT_REACHED] * missing], dtype=object),
+        provenance=provenance.id,
+    )
+    table.attrs["resmem"] = {"provenance": provenance.id, **provenance.to_dict()}
+    if options.output is None:
+        write_table(table, None)
+        return []
+    try:
+        write_table(table, options.output)
+    except Exception as error:  # a full disk, a name that parquet cannot hold: the scores must not go with it
+        _tell(f"error: {options.output} could not be written ({error}); its rows follow as csv")
+        write_table(table, None)
+        return []
+    return [options.output]
+
+
+def _write_gallery(
+    images: list[object], scores: list[Score], provenance: Provenance, options: argparse.Namespace
+) -> list[str]:
+    from resmem_plugin.gallery import Card, Gallery
+
+    ranked = sorted((score for score in scores if score.ok), key=lambda score: score.memorability, reverse=True)
+    failed = [score for score in scores if not score.ok][: _SHOWN_IN_GALLERY // 2]
+    title = "Memorability: the most memorable first"
+    if len(ranked) > _SHOWN_IN_GALLERY:
+        ranked = ranked[: _SHOWN_IN_GALLERY // 2] + ranked[-_SHOWN_IN_GALLERY // 2 :]
+        title = f"Memorability: the {_SHOWN_IN_GALLERY // 2} most and the {_SHOWN_IN_GALLERY // 2} least memorable"
+    cards = [Card(images[score.index], score.memorability, score.error) for score in ranked + failed]
+    try:
+        Gallery(cards, title=title, total=len(images), provenance=provenance).save(options.html)
+    except OSError as error:
+        _tell(f"error: {options.html} could not be written ({error})")
+        return []
+    return [options.html]
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
     if options.output:
         check_writable(options.output)
+    elif sys.stdout is None:
+        raise OptionError("standard output is closed: name a file with -o")
     if options.html:
-        check_folder(options.html)
+        check_file(options.html)
     for path in filter(None, (options.output, options.html)):
         if os.path.lexists(path) and not options.overwrite:
             raise OptionError(f"{path} exists: name another file, or replace it with --overwrite")
-    if options.output and options.html and os.path.abspath(options.output) == os.path.abspath(options.html):
+    if options.output and options.html and os.path.realpath(options.output) == os.path.realpath(options.html):
         raise OptionError(f"-o and --html both name {options.html}: one would replace the other")
-
-
-def _image(value: object, root: str | None) -> object:
-    if not isinstance(value, str):
-        return value
-    return (under(root, value) if root else value) if value else None
-
-
-def _gallery(images: list[object], scores: list[Score], provenance: Provenance) -> Gallery:
-    from resmem_plugin.gallery import Card, Gallery
-
-    ranked = sorted(scores, key=lambda score: -math.inf if score.error else score.memorability, reverse=True)
-    if len(ranked) > _SHOWN_IN_GALLERY:
-        ranked = ranked[: _SHOWN_IN_GALLERY // 2] + ranked[-_SHOWN_IN_GALLERY // 2 :]
-    return Gallery(
-        [Card(images[score.index], score.memorability, score.error) for score in ranked],
-        title="Memorability: the most memorable first",
-        total=len(scores),
-        provenance=provenance,
-    )
 
 
 def _weights(options: argparse.Namespace) -> int:  # noqa: ARG001 (every command takes its options)
@@ -253,7 +292,7 @@ def _show_warning(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    print(f"resmem: warning: {message}", file=sys.stderr)
+    _tell(f"warning: {message}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from typing import Any
 from PIL import Image
 
 from resmem_plugin.core.atomic import replacing
-from resmem_plugin.core.errors import ImageError
 from resmem_plugin.core.images import ImageReader, describe
 from resmem_plugin.core.scores import Provenance
 
@@ -114,8 +113,12 @@ class Gallery:
     @cached_property
     def _body(self) -> str:
         reader = ImageReader(decode="fast", exif_transpose=True, storage_options=self._storage_options)
-        with ThreadPoolExecutor() as threads:
+        threads = ThreadPoolExecutor()
+        try:
             figures = "\n".join(threads.map(lambda card: _figure(card, reader), self.cards))
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C do not wait for a server that hangs
+            reader.close()
         footer = ""
         if self._provenance is not None:
             told = ", ".join(f"{key} {value}" for key, value in self._provenance.to_dict().items())
@@ -134,7 +137,7 @@ def _figure(card: Card, reader: ImageReader) -> str:
     if error is None:
         try:
             picture = f'<img loading="lazy" src="{_thumbnail(reader.read(card.image).image)}" alt="">'
-        except ImageError as unreadable:
+        except Exception as unreadable:  # one picture must not cost the others
             error = str(unreadable)
     if error is not None:
         picture = f'<div class="resmem-none">{html.escape(error)}</div>'

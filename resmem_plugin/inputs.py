@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.core.sources import is_url
+from resmem_plugin.core.sources import is_url, under
 from resmem_plugin.tables import is_table, read_table
 
 IMAGE_SUFFIXES = frozenset((
@@ -22,22 +22,27 @@ IMAGE_SUFFIXES = frozenset((
 RESULT_COLUMNS = ("memorability", "error", "provenance")
 
 
-def read_inputs(inputs: Sequence[str], *, path_column: str, recursive: bool, null: bool) -> pd.DataFrame:
-    """The table to score: the one named, or one of all the paths that the inputs stand for.
+def read_inputs(
+    inputs: Sequence[str], *, path_column: str, root: str | None, recursive: bool, null: bool
+) -> tuple[pd.DataFrame, list[object]]:
+    """The table to score, and its images: the table named, or one of all the paths that the inputs stand for.
 
     Args:
         inputs: image files and URLs, folders, "-" for a list of paths on standard input, or one table alone.
         path_column: the table's column of paths, or the name to give to it.
+        root: folder or URL that the relative paths of a table or of the list start from; None: the current folder.
         recursive: look into the folders' subfolders too.
         null: the list on standard input is separated by NUL, not by line ends.
 
     Raises:
         OptionError: for inputs that cannot be had, or that hold no images.
     """
-    tables = [path for path in inputs if is_table(path) and not is_url(path)]
+    tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
     if not tables:
-        paths = [path for given in inputs for path in _paths(given, recursive=recursive, null=null)]
-        return pd.DataFrame({path_column: paths}, dtype=object)  # not str: names may be bytes that are no UTF-8
+        if path_column in RESULT_COLUMNS:
+            raise OptionError(f"--path-column {path_column} is the name of a column of results: choose another")
+        paths = [path for given in inputs for path in _paths(given, root=root, recursive=recursive, null=null)]
+        return pd.DataFrame({path_column: paths}, dtype=object), list(paths)  # not str: a name may be no UTF-8
     if len(inputs) > 1:
         raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
     if not os.path.isfile(tables[0]):
@@ -51,14 +56,23 @@ def read_inputs(inputs: Sequence[str], *, path_column: str, recursive: bool, nul
     taken = [column for column in RESULT_COLUMNS if column in table.columns]
     if taken:
         raise OptionError(f"{tables[0]} has a column {taken[0]!r} already: rename it, so that its values are not lost")
-    return table
+    return table, [_image(value, root) for value in table[path_column]]
 
 
-def _paths(given: str, *, recursive: bool, null: bool) -> Iterator[str]:
+def _image(value: object, root: str | None) -> object:
+    if not isinstance(value, str):
+        return value
+    return (under(root, value) if root else value) if value else None
+
+
+def _paths(given: str, *, root: str | None, recursive: bool, null: bool) -> Iterator[str]:
     if given == "-":
-        separator = b"\0" if null else b"\n"
-        lines = (line.rstrip(b"\r") for line in sys.stdin.buffer.read().split(separator))
-        yield from (os.fsdecode(line) for line in lines if line)
+        if sys.stdin is None:
+            raise OptionError("standard input is closed: name the images, or send a list of them")
+        content = sys.stdin.buffer.read()
+        lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
+        paths = (os.fsdecode(line) for line in lines if line)
+        yield from (under(root, path) if root else path for path in paths)
     elif not is_url(given) and os.path.isdir(given):
         found = _in_folder(given, recursive=recursive)
         if not found:

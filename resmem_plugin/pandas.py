@@ -114,7 +114,7 @@ class ResMemAccessor:
             column: label of the column of images; left out on a Series.
             n: how many rows at most; rows without a score are left out.
             by: the column to rank by. If there is none of that name, the images are scored into it.
-            options: as for `score`.
+            options: as for `score`, if the images are scored.
         """
         return self._ranked(column, n, by, ascending=False, options=options)
 
@@ -127,20 +127,32 @@ class ResMemAccessor:
     def gallery(
         self,
         column: Hashable = None,
+        *,
         by: Hashable = MEMORABILITY,
         n: int = 24,
         ascending: bool = False,
         **options: Unpack[ScoreOptions],
     ) -> Gallery:
-        """Pictures with their scores, for a notebook or an HTML file (`.save("gallery.html")`); see `top`."""
+        """Pictures with their scores, for a notebook or an HTML file (`.save("gallery.html")`).
+
+        Args:
+            column: label of the column of images; left out on a Series.
+            by: the column to rank by. If there is none of that name, the images are scored.
+            n: how many pictures at most; images without a score are left out.
+            ascending: the least memorable first.
+            options: as for `score`; `root` and `storage_options` serve to show the pictures too.
+        """
+        from resmem_plugin.core.scores import Provenance
         from resmem_plugin.gallery import Card, Gallery
 
         rows = self._ranked(column, n, by, ascending=ascending, options=options)
+        told = {key: value for key, value in rows.attrs.get("resmem", {}).items() if key != "provenance"}
         images = _images(rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root"))
         return Gallery(
             [Card(image, float(score)) for image, score in zip(images, rows[by], strict=True)],
             title=f"{'Least' if ascending else 'Most'} memorable" if by == MEMORABILITY else f"By {by}",
             total=len(self._data),
+            provenance=Provenance(**told) if told else None,
             storage_options=options.get("storage_options"),
         )
 
@@ -156,31 +168,38 @@ class ResMemAccessor:
             options: as for `score`.
         """
         values = _select(self._data, column)
-        if not pd.api.types.is_numeric_dtype(values):
-            values = self._scores(column, options)
+        if pd.api.types.is_numeric_dtype(values):
+            _known(options)
+        else:
+            values = self.score(column, **options)  # type: ignore[assignment]
         return values.plot.hist(bins=bins, ax=ax, xlabel=str(values.name or MEMORABILITY), ylabel="images")
-
-    def _scores(self, column: Hashable, options: ScoreOptions) -> pd.Series[Any]:
-        return score_column(self._data, column, **options)[MEMORABILITY]
 
     def _ranked(
         self, column: Hashable, n: int, by: Hashable, *, ascending: bool, options: ScoreOptions
     ) -> pd.DataFrame:
-        if n < 0:
-            raise ValueError(f"n must be 0 or more, not {n}")
+        if not isinstance(n, (int, np.integer)) or n < 0:
+            raise ValueError(f"n must be a whole number from 0, not {n!r}")
         if isinstance(self._data, pd.Series):
             frame = self._data.to_frame("image" if self._data.name in (None, by) else self._data.name)
         else:
             frame = self._data
+        attrs = dict(frame.attrs)
         if by in frame.columns:
+            _select(self._data, column)
+            _known(options)
+            if not pd.api.types.is_numeric_dtype(_select(frame, by)):
+                raise TypeError(f"the column {by!r} holds no numbers to rank by")
             values = np.asarray(_select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
         else:
-            values = self._scores(column, options).to_numpy(dtype="float64")
+            table = score_column(self._data, column, **options)
+            values = table[MEMORABILITY].to_numpy(dtype="float64")
+            attrs |= table.attrs
         order = np.argsort(values if ascending else -values, kind="stable")
         order = order[~np.isnan(values[order])][:n]
         rows = frame.take(order).copy()
         if by not in frame.columns:
-            rows[by] = values[order]
+            rows[by] = values[order].astype("float32")
+        rows.attrs = attrs
         return rows
 
 
@@ -207,6 +226,7 @@ def score_column(
     from resmem_plugin.core.images import MISSING_VALUE, is_missing
     from resmem_plugin.core.scorer import warn_of_failures
 
+    _known(options)
     images = _images(data, column, options.get("root"))
     positions: dict[object, int] = {}
     unique: list[object] = []
@@ -225,7 +245,7 @@ def score_column(
         error.scores = [replace(error.scores[code], index=row) for row, code in enumerate(codes) if 0 <= code < done]
         raise
     if warn:
-        warn_of_failures(scores, unique)
+        warn_of_failures([replace(scores[code], index=row) for row, code in enumerate(codes) if code >= 0], images)
     reasons = np.array([*(score.error for score in scores), MISSING_VALUE], dtype=object)
     table = pd.DataFrame(
         {
@@ -258,6 +278,14 @@ def _scorer(options: ScoreOptions) -> Scorer:
     return scorer
 
 
+def _known(options: ScoreOptions) -> None:
+    unknown = options.keys() - ScoreOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(
+            f"no such option: {', '.join(sorted(unknown))}; there are {', '.join(ScoreOptions.__annotations__)}"
+        )
+
+
 def _select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[Any]:
     if isinstance(data, pd.Series):
         if column is not None:
@@ -271,6 +299,8 @@ def _select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[
         selected = data[column]
     except KeyError as error:
         raise KeyError(f"no column {column!r}; the columns are {list(data.columns)}") from error
+    if isinstance(column, list):
+        raise TypeError(f"name one column, not a list: {column[0]!r}" if column else "name the column of images")
     if isinstance(selected, pd.DataFrame):
         raise ValueError(f"{column!r} names {selected.shape[1]} columns, not one: give their labels different names")
     return selected
@@ -280,7 +310,7 @@ def _images(data: pd.DataFrame | pd.Series[Any], column: Hashable, root: str | o
     """The images of a column, paths as strings, relative ones under `root`."""
     from resmem_plugin.core.sources import under
 
-    images = [os.fspath(image) if isinstance(image, os.PathLike) else image for image in _select(data, column)]
+    images = [os.fsdecode(image) if isinstance(image, os.PathLike) else image for image in _select(data, column)]
     if root is None:
         return images
     return [under(root, image) if isinstance(image, str) else image for image in images]

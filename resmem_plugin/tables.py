@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import MissingPackageError, OptionError
+from resmem_plugin.core.images import is_missing
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -35,6 +39,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         if suffix == ".jsonl":
             with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
                 rows = [json.loads(line) for line in file if line.strip()]
+            if not all(isinstance(row, dict) for row in rows):
+                raise ValueError("a line is not a JSON object")
             return pd.DataFrame(rows, dtype=object)  # pandas' own reader would turn whole numbers into floats
         cells = pd.read_csv(
             path,
@@ -42,13 +48,16 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
             header=None,  # pandas would rename columns of the same name
             dtype=object,
             keep_default_na=False,
+            skip_blank_lines=False,
             encoding="utf-8-sig",
             encoding_errors="surrogateescape",
         )
+        empty = (cells.isna() | (cells == "")).all(axis=1).to_numpy()
+        cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are no rows
         return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
     except ImportError as error:
         raise _no_parquet() from error
-    except ValueError as error:  # pandas' and pyarrow's parsers' errors are ValueErrors
+    except (ValueError, OSError, RecursionError) as error:  # as the parsers of pandas, pyarrow and json raise them
         raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
 
 
@@ -60,24 +69,36 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str] | None) -> Non
         MissingPackageError: for parquet without pyarrow.
     """
     if path is None:
-        text = table.to_csv(index=False, lineterminator="\n")
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))  # names are bytes: they go out as they came
+        sys.stdout.buffer.write(_csv(table, ","))
+        sys.stdout.flush()
         return
     suffix = _suffix(path)
     with replacing(path) as unfinished:
         if suffix == ".parquet":
             table.to_parquet(unfinished, index=False)
         elif suffix == ".jsonl":
-            table.to_json(unfinished, orient="records", lines=True)
+            with open(unfinished, "w", encoding="utf-8") as file:
+                file.writelines(f"{json.dumps(row, default=str)}\n" for row in _rows(table))
         else:
-            table.to_csv(
-                unfinished,
-                sep="," if suffix == ".csv" else "\t",
-                index=False,
-                lineterminator="\n",
-                errors="surrogateescape",
-            )
+            unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
+
+
+def _csv(table: pd.DataFrame, separator: str) -> bytes:
+    cells = table.select_dtypes(exclude=["number", "bool"])
+    returns = any("\r" in cell for _, column in cells.items() for cell in column if isinstance(cell, str))
+    text: str = table.to_csv(
+        sep=separator,
+        index=False,
+        lineterminator="\n",
+        quoting=csv.QUOTE_NONNUMERIC
+        if returns
+        else csv.QUOTE_MINIMAL,  # which leaves a lone \r bare: it breaks the row
+    )
+    try:
+        return text.encode("utf-8", "surrogateescape")  # names are bytes: they go out as they came
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -92,20 +113,30 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             import pyarrow  # noqa: F401
         except ModuleNotFoundError as error:
             raise _no_parquet() from error
-    check_folder(path)
+    check_file(path)
 
 
-def check_folder(path: str | os.PathLike[str]) -> None:
+def check_file(path: str | os.PathLike[str]) -> None:
     """Find out, before any work is done, that no file could be made there.
 
     Raises:
-        OptionError: if its folder does not exist or cannot be written to.
+        OptionError: if its folder does not exist or cannot be written to, or if it is itself a folder.
     """
+    if Path(path).is_dir():
+        raise OptionError(f"{os.fspath(path)} is a folder: name a file in it")
     folder = Path(path).absolute().parent
     if not folder.is_dir():
         raise OptionError(f"there is no folder {folder} to write {Path(path).name} to: make it first")
     if not os.access(folder, os.W_OK):
         raise OptionError(f"the folder {folder} cannot be written to: name another, or change its permissions")
+
+
+def _rows(table: pd.DataFrame) -> Iterator[dict[str, object]]:
+    for row in table.astype(object).itertuples(index=False, name=None):
+        yield {
+            str(name): None if is_missing(value) else value.item() if isinstance(value, np.generic) else value
+            for name, value in zip(table.columns, row, strict=True)
+        }
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:

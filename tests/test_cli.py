@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.cli import main
+from resmem_plugin.cli import _undisturbed, main
 from tests.conftest import flat
 
 pytestmark = pytest.mark.weights
@@ -125,6 +126,40 @@ def test_a_table_keeps_its_columns(expected: dict[str, float], capsys: pytest.Ca
     assert float(table["memorability"][2]) == pytest.approx(expected["pictures/sub/c.png"], abs=1e-6)
 
 
+def test_rows_and_cells_come_out_as_they_went_in(expected: dict[str, float]) -> None:
+    Path("table.csv").write_bytes(b'path\npictures/a.png\n\n"c\rd"\n\n\n')
+    assert main(["score", "table.csv", "-o", "out.csv"]) == 1
+    table = pd.read_csv("out.csv", keep_default_na=False, lineterminator="\n")
+    assert table["path"].tolist() == ["pictures/a.png", "", "c\rd"]
+    lines = [
+        {"path": "pictures/a.png", "x": 0.12345678901234567, "y": {"z": 1e-12}},
+        {"path": "none", "x": None, "y": 2},
+    ]
+    Path("table.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["score", "table.jsonl", "-o", "out.jsonl"]) == 1
+    out = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [{key: row[key] for key in ("path", "x", "y")} for row in out] == lines
+    assert out[0]["memorability"] == pytest.approx(expected["pictures/a.png"], abs=1e-6)
+    assert out[1]["memorability"] is None
+    Path("ragged.csv").write_text("path,n\npictures/a.png,1,\n")
+    assert main(["score", "ragged.csv"]) == 2
+
+
+def test_roots_are_for_tables_and_lists(
+    expected: dict[str, float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", _Stdin(b"sub/c.png\n"))
+    assert main(["score", "pictures/a.png", "-", "--root", "pictures"]) == 0
+    assert list(_read(capsys.readouterr().out)) == ["pictures/a.png", "pictures/sub/c.png"]
+
+
+def test_ctrl_c_waits_while_results_are_written() -> None:
+    with _undisturbed():
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_columns_of_one_name_stay_two(expected: dict[str, float]) -> None:
     Path("table.csv").write_text("note,path,note\n1,pictures/a.png,2\n")
     assert main(["score", "table.csv", "-o", "out.csv"]) == 0
@@ -183,6 +218,10 @@ def test_a_gallery(expected: dict[str, float], folder: Path) -> None:
         (["score", "pictures", "-o", "nowhere/out.csv"], "no folder"),
         (["score", "pictures", "--html", "nowhere/g.html"], "no folder"),
         (["score", "pictures", "-o", "a.csv", "--html", "./a.csv"], "both name"),
+        (["score", "pictures", "-o", "empty/a.csv", "--html", "link/a.csv"], "both name"),
+        (["score", "pictures", "--html", "pictures", "--overwrite"], "pictures is a folder"),
+        (["score", "pictures", "--path-column", "error"], "column of results"),
+        (["score", "list.jsonl"], "a line is not a JSON object"),
         (["score", "empty"], "no images in the folder empty (--recursive"),
         (["score", "none.csv"], "no table none.csv"),
         (["score", "table.csv", "pictures"], "on its own"),
@@ -197,6 +236,8 @@ def test_a_gallery(expected: dict[str, float], folder: Path) -> None:
 )
 def test_wrong_usage(arguments: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "empty").mkdir()
+    (folder / "link").symlink_to("empty")
+    (folder / "list.jsonl").write_text("[1, 2]\n3\n")
     (folder / "table.csv").write_text("path,memorability\npictures/a.png,1\n")
     (folder / "broken.parquet").write_text("no parquet")
     (folder / "empty.csv").touch()
@@ -248,6 +289,25 @@ def test_scores_are_not_lost_with_their_file(
 # As people start it.
 
 
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "<&- -", "2>&-"])
+def test_closed_and_full_streams(redirection: str, expected: dict[str, float]) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        ["bash", "-c", f"{COMMAND[0]} score pictures {redirection}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert "Traceback" not in done.stderr
+    if redirection == "2>&-":
+        assert done.returncode == 0
+        assert len(_read(done.stdout)) == 2
+    else:
+        assert done.returncode in (1, 2)
+        assert "error" in done.stderr
+
+
 def test_names_that_are_no_utf8(expected: dict[str, float]) -> None:
     name = b"pictures/\xff\xe9.png"
     Path(os.fsdecode(name)).write_bytes(Path("pictures/a.png").read_bytes())
@@ -258,6 +318,7 @@ def test_names_that_are_no_utf8(expected: dict[str, float]) -> None:
         assert b"Traceback" not in done.stderr
         written = Path(f"o.{suffix}")
         assert written.exists() or name in done.stdout
+    assert os.fsencode(json.loads(Path("o.jsonl").read_text().splitlines()[-1])["path"]) == name
 
 
 def test_the_command(expected: dict[str, float]) -> None:
@@ -293,7 +354,7 @@ def test_ctrl_c_keeps_what_was_scored(many: Path, expected: dict[str, float]) ->
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(15)  # long enough to load the network and to score some
+        process.wait(20)  # long enough to load the network and to score some
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -266,6 +266,7 @@ def test_top_and_bottom(df: pd.DataFrame, red: Scorer) -> None:
     df.index = list("abcde")
     top = df.resmem.top("path", n=2, scorer=red)
     assert top.index.tolist() == ["d", "c"]
+    assert top["memorability"].dtype == np.float32
     assert top["memorability"].tolist() == pytest.approx([1, 0.4])
     assert df.resmem.bottom("path", n=2, scorer=red).index.tolist() == ["a", "b"]
     assert df.resmem.top("path", n=10, scorer=red).index.tolist() == list("dcba")  # what has no score has no rank
@@ -283,6 +284,31 @@ def test_ranking_uses_the_column_that_is_there(df: pd.DataFrame) -> None:
     df["uniqueness"] = [4, 3, 2, 1]
     assert df.resmem.bottom("path", n=1, by="uniqueness", scorer=counting).index.tolist() == [3]
     assert Counting.seen == 0
+
+
+def test_options_that_do_not_exist(df: pd.DataFrame, red: Scorer) -> None:
+    scored = df.assign(memorability=0.5)
+    for call in (df.resmem.top, scored.resmem.top, scored.resmem.bottom, scored.resmem.gallery):
+        with pytest.raises(TypeError, match=r"no such option: eror.*errors"):
+            call("path", eror="coerce")
+    with pytest.raises(KeyError, match="no column 'image'"):
+        scored.resmem.top("image")
+    with pytest.raises(TypeError, match="holds no numbers"):
+        df.resmem.top("path", by="path")
+    with pytest.raises(TypeError, match="not a list: 'path'"):
+        df.resmem.score(["path"], scorer=red)
+
+
+def test_provenance_goes_along(df: pd.DataFrame, red: Scorer) -> None:
+    assert df.resmem.top("path", scorer=red).attrs["resmem"]["provenance"] == red.provenance.id
+    assert red.provenance.id in df.resmem.gallery("path", scorer=red)._repr_html_()
+    assert "provenance" not in df.assign(memorability=0.5).resmem.gallery("path")._repr_html_().partition("</style>")[2]
+
+
+def test_paths_that_are_bytes(folder: Path, red: Scorer) -> None:
+    with os.scandir(os.fsencode(folder)) as entries:
+        series = pd.Series([entry for entry in entries if entry.name == b"51.png"])
+    assert series.resmem.score(scorer=red).tolist() == pytest.approx([0.2])
 
 
 def test_gallery(df: pd.DataFrame, red: Scorer) -> None:

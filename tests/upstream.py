@@ -22,9 +22,13 @@ def model() -> Any:
 
 def score(content: bytes) -> float:
     """Upstream's recipe: open, convert("RGB"), transformer, model."""
+    return score_image(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def score_image(image: Image.Image) -> float:
+    """The rest of the recipe."""
     import resmem
 
-    image = Image.open(io.BytesIO(content)).convert("RGB")
     with torch.no_grad():
         return float(model()(resmem.transformer(image).unsqueeze(0)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,23 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a new, empty file beside `path` to write to; at the end of the context it takes the place of `path`.
 
-    After an error it is removed and `path` is as it was.
+    After an error it is removed and `path` is as it was. A file that is replaced keeps its permissions.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        FileExistsError: if `path` is a folder or a device.
     """
-    target = Path(path)
+    target = Path(path).resolve()  # a link stays a link, to a new file
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to: make it first")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{target} is not a file that can be replaced: name another")
     unfinished = target.with_name(f".{secrets.token_hex(8)}.unfinished{target.suffix}")
     unfinished.touch(exist_ok=False)
     try:
         yield unfinished
+        if target.exists():
+            shutil.copymode(target, unfinished)
         os.replace(unfinished, target)
     except BaseException:
         with contextlib.suppress(OSError):

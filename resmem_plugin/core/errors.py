@@ -6,6 +6,7 @@ ResMemError
 │   └── WeightsCorruptError      a git-lfs pointer, a wrong hash, a truncated file, another network's tensors
 ├── OptionError                  an option, or a combination of them, that cannot be had (also a ValueError)
 ├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
+├── ForkError                    a network is used in a forked process, where it would hang (also a RuntimeError)
 ├── MissingPackageError          an optional package is not installed (also an ImportError)
 ├── ImageError                   one image cannot be scored: the reason in its row (also a ValueError)
 │   ├── MissingValueError        None or NaN in the place of an image
@@ -56,6 +57,10 @@ class OptionError(ResMemError, ValueError):
 
 class EvalModeError(ResMemError, RuntimeError):
     """A model is in training mode: dropout and batch statistics would change its scores, and it its buffers."""
+
+
+class ForkError(ResMemError, RuntimeError):
+    """A network is used in a process forked from the one that loaded it, where torch would hang."""
 
 
 class MissingPackageError(ResMemError, ImportError):

@@ -7,16 +7,17 @@ alpha dropped, CMYK converted without its profile, and values above 8 bits clipp
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from resmem_plugin.core.errors import (
     ImageError,
@@ -35,6 +36,17 @@ DecodeMode: TypeAlias = Literal["exact", "fast"]
 MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
 """The reason why there is no score where there was no image."""
 
+_EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and the like must not run on what one scores
+_FAILURE = "_resmem_failure"
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DRAFT_SIZE = (768, 768)  # three times what the network's resize asks for: scores move by at most 0.003
 _loading = threading.Lock()  # Pillow's lazy load is not thread-safe, and a caller may hand in one image many times
 
@@ -45,21 +57,22 @@ def is_missing(reference: object) -> bool:
         return reference is None
     try:
         return bool(reference != reference)
-    except (TypeError, ValueError):  # pandas' NA refuses to be a truth value
+    except Exception:  # pandas' NA refuses to be a truth value, a tensor has many
         return type(reference).__name__ == "NAType"
 
 
 def describe(reference: object) -> str:
     """A short name of an image for messages: its path or URL, or what kind of object it is."""
     if isinstance(reference, (str, os.PathLike)):
-        return os.fsdecode(os.fspath(reference))
+        with contextlib.suppress(Exception):  # of a path that cannot tell its name
+            return os.fsdecode(reference)
     if isinstance(reference, bytes):
         return f"<{len(reference)} bytes>"
     if isinstance(reference, Image.Image):
         return f"<PIL image {reference.width}x{reference.height} {reference.mode}>"
     if isinstance(reference, np.ndarray):
         return f"<array {reference.shape} {reference.dtype}>"
-    return f"<{type(reference).__name__}>"
+    return f"<{type(reference).__name__} object>"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -126,7 +139,8 @@ class ImageReader:
         if isinstance(reference, np.ndarray):
             return _checked(reference)
         raise UnsupportedImageError(
-            f"not an image but a {type(reference).__name__}: give a path, a URL, bytes, a PIL image or a uint8 array"
+            f"not an image but an object of type {type(reference).__name__}: "
+            "give a path, a URL, bytes, a PIL image or a uint8 array"
         )
 
     def open(self, content: bytes | Image.Image | npt.NDArray[np.uint8]) -> OpenedImage:
@@ -137,15 +151,15 @@ class ImageReader:
         """
         try:
             if isinstance(content, Image.Image):
-                with _loading:
-                    content.load()
-                image = content
+                image = _loaded(content)
             elif isinstance(content, np.ndarray):
                 image = Image.fromarray(content)
             else:
                 image = self._decode(content)
+            if not (image.width and image.height):
+                raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels: there is nothing to see")
             if self.exif_transpose:
-                image = ImageOps.exif_transpose(image)
+                image = _upright(image)
             return OpenedImage(to_rgb(image), _will_be_clipped(image))
         except ImageError:
             raise
@@ -165,12 +179,44 @@ class ImageReader:
         """`fetch`, then `open`."""
         return self.open(self.fetch(reference))
 
+    def close(self) -> None:
+        """Close the archives that were opened on the way; reading again opens them again."""
+        self._sources.close()
+
     def _decode(self, content: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(content))
+        if image.format in _EXTERNAL_FORMATS:
+            raise UnsupportedImageError(f"{image.format}, which other programs would have to draw: convert it to PNG")
         if self.decode == "fast":
             image.draft(image.mode, _DRAFT_SIZE)  # JPEG only; other formats ignore it
         image.load()
         return image
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """Load a caller's image once. Pillow forgets that it failed, and would give half a picture the next time."""
+    with _loading:
+        failure = getattr(image, _FAILURE, None)
+        if failure is None:
+            try:
+                image.load()
+            except Exception as error:
+                failure = error
+                setattr(image, _FAILURE, error)
+    if failure is not None:
+        raise UnreadableImageError(
+            f"damaged or cut short, it cannot be decoded ({failure}): replace it with an intact copy"
+        ) from failure
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # metadata that cannot be read turn no picture
+        orientation = None
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -189,8 +235,9 @@ def _will_be_clipped(image: Image.Image) -> bool:
     """Whether values lie outside 0-255, or are floats in 0-1 that all turn black."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return False
-    low, high = cast("tuple[float, float]", image.getextrema())  # one channel: not a pair for each
-    return low < 0 or high > 255 or (image.mode == "F" and 0 < high <= 1)
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    return bool(not (low >= 0 and high <= 255) or (image.mode == "F" and 0 < high <= 1))  # not: NaN compares to nothing
 
 
 def _unidentified(content: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import queue
 import threading
@@ -19,6 +20,7 @@ from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
 from resmem_plugin.core.preprocess import pixels
+from resmem_plugin.core.sources import is_url
 
 FETCH_THREADS = 16
 """Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
@@ -58,7 +60,9 @@ class _Decoders:
 
     def submit(self, reference: object) -> Future[Prepared]:
         future: Future[Prepared] = Future()
-        self._queue.put((future, reference))
+        if isinstance(reference, (np.ndarray, bytearray, memoryview)):
+            reference = copy.copy(reference) if isinstance(reference, np.ndarray) else bytes(reference)
+        self._queue.put((future, reference))  # the caller may fill its buffer anew before its turn comes
         return future
 
     def close(self) -> None:
@@ -76,12 +80,14 @@ class _Decoders:
 
     def _prepare(self, reference: object) -> Prepared:
         try:
-            content = self._reader.fetch(reference)
-            with self._decoding:
-                opened = self._reader.open(content)
+            fetched = self._reader.fetch(reference) if is_url(reference) else None
+            with self._decoding:  # a local file is read within: only so many are in memory at once
+                opened = self._reader.open(self._reader.fetch(reference) if fetched is None else fetched)
                 return Prepared(pixels(opened.image), opened.clipped)
         except ImageError as error:
             return Prepared(error=error)
+        except Exception as error:  # of an object of the caller's, say: it costs this image only
+            return Prepared(error=UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}"))
 
 
 def run(
@@ -95,7 +101,7 @@ def run(
     """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
 
     Args:
-        images: references to images; a generator is read only as far ahead as there is room.
+        images: references to images; a generator is read about two batches ahead.
         reader: turns a reference into an image.
         engine: runs the network.
         batch_size: images a forward pass.
@@ -103,7 +109,8 @@ def run(
 
     Closing the iterator, or an interrupt within it, ends the work at once.
     """
-    upcoming = iter(images)
+    failures: list[Exception] = []
+    upcoming = _until_failure(images, failures)
     pending: deque[Future[Prepared]] = deque()
     decoders = _Decoders(reader, num_workers)
     try:
@@ -116,12 +123,23 @@ def run(
                     break
                 prepared.append(pending.popleft().result())
             if not prepared:
-                return
+                break
             yield from _forward(prepared, engine.forward)
     finally:
         for future in pending:
             future.cancel()
         decoders.close()
+        reader.close()
+    if failures:
+        raise failures[0]
+
+
+def _until_failure(images: Iterable[object], failures: list[Exception]) -> Iterator[object]:
+    """Keep an error of the caller's iterable for later: the images before it are scored first."""
+    try:
+        yield from images
+    except Exception as error:
+        failures.append(error)
 
 
 def _forward(
@@ -134,6 +152,8 @@ def _forward(
         if error is None and not math.isfinite(memorability):
             memorability, error = (
                 math.nan,
-                UnreadableImageError(f"the network returned {memorability}: try precision='fp32'"),
+                UnreadableImageError(
+                    f"the network returned {memorability}: look at its weights, or use precision='fp32'"
+                ),
             )
         yield Outcome(memorability, item.clipped, error)

@@ -19,6 +19,7 @@ from resmem_plugin.core.errors import (
     FailedImagesWarning,
     ImageNotFoundError,
     OptionError,
+    ResMemError,
     ScoringError,
     warn,
 )
@@ -39,8 +40,8 @@ Errors: TypeAlias = Literal["raise", "coerce"]
 class Scorer:
     """Scores images with ResMem.
 
-    Scores are upstream's (`resmem` 1.1.6) within 1e-5 by default, and depend neither on the batch size nor on an
-    image's neighbours. Scorers that ask for the same network share one copy of it.
+    In fp32, the default but for CUDA, scores are upstream's (`resmem` 1.1.6) within 1e-5. They depend neither on the
+    batch size nor on an image's neighbours. Scorers that ask for the same network share one copy of it.
 
     Args:
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
@@ -119,7 +120,8 @@ class Scorer:
             One `Score` for each image, in the order given.
 
         Raises:
-            ScoringError: with `errors="raise"`; its `scores` are those of the images before.
+            ScoringError: with `errors="raise"` at an image, with either if the model fails; its `scores` are those of
+                the images before.
         """
         if errors not in ("raise", "coerce"):
             raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
@@ -128,12 +130,21 @@ class Scorer:
             require_files(listed)
         scores: list[Score] = []
         with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed)) as outcomes:
-            for outcome in outcomes:
-                if outcome.error is not None and errors == "raise":
-                    message = f"{describe(listed[len(scores)])}: {outcome.error}"
-                    raise ScoringError(message, scores) from outcome.error
-                scores.append(_score(len(scores), outcome))
-                report(outcome.error is not None)
+            try:
+                for outcome in outcomes:
+                    if outcome.error is not None and errors == "raise":
+                        message = f"{describe(listed[len(scores)])}: {outcome.error}"
+                        raise ScoringError(message, scores) from outcome.error
+                    scores.append(_score(len(scores), outcome))
+                    report(outcome.error is not None)
+            except ResMemError:
+                raise
+            except Exception as error:  # of the model, the device or the progress callback: keep what there is
+                raise ScoringError(
+                    f"scoring stopped after {len(scores)} of {len(listed)} images, which this error's `scores` hold: "
+                    f"{type(error).__name__}: {error}",
+                    scores,
+                ) from error
         return scores
 
     def iter_scores(self, images: Iterable[object]) -> Iterator[Score]:
@@ -145,20 +156,24 @@ class Scorer:
             yield _score(index, outcome)
 
     def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
-        clipped = 0
-        for outcome in pipeline.run(
-            images,
-            reader=self._reader,
-            engine=self._engine,
-            batch_size=self.batch_size or self._engine.batch_size,
-            num_workers=self.num_workers,
+        clipped: list[int] = []
+        for index, outcome in enumerate(
+            pipeline.run(
+                images,
+                reader=self._reader,
+                engine=self._engine,
+                batch_size=self.batch_size or self._engine.batch_size,
+                num_workers=self.num_workers,
+            )
         ):
-            clipped += outcome.clipped
+            if outcome.clipped:
+                clipped.append(index)
             yield outcome
         if clipped:
+            shown = ", ".join(map(str, clipped[:10])) + (", ..." if len(clipped) > 10 else "")
             warn(
-                f"{clipped} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's "
-                "recipe does, and their scores mean little. Convert them to 8 bits first",
+                f"{len(clipped)} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as "
+                f"upstream's recipe does, and their scores mean little. Convert them to 8 bits first. Indices: {shown}",
                 ClippedImagesWarning,
             )
 
@@ -191,16 +206,21 @@ def require_files(images: Sequence[object]) -> None:
     Raises:
         ScoringError: if some do not exist.
     """
-    missing = [
-        os.fsdecode(image)
-        for image in images
-        if isinstance(image, (str, os.PathLike)) and not is_url(image) and not os.path.lexists(image)
-    ]
+    missing = [describe(image) for image in images if _is_missing_file(image)]
     if missing:
         raise ScoringError(
             f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
         ) from ImageNotFoundError(missing[0])
+
+
+def _is_missing_file(image: object) -> bool:
+    if not isinstance(image, (str, os.PathLike)) or is_url(image):
+        return False
+    try:
+        return not os.path.exists(image)
+    except Exception:  # a path that cannot tell its name: its own row will say so
+        return False
 
 
 def _score(index: int, outcome: pipeline.Outcome) -> Score:
@@ -211,7 +231,8 @@ def _iterable(images: Iterable[object]) -> Iterable[object]:
     """Refuse what can be iterated over but is one image."""
     one = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
     if one or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
-        raise TypeError(f"images must be a list or another iterable of images; for one image: [{describe(images)}]")
+        shown = repr(images) if isinstance(images, (str, os.PathLike)) else describe(images)
+        raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")
     return images
 
 

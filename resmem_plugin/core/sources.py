@@ -6,13 +6,17 @@ import os
 import re
 import stat
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
+
+_OPEN_ARCHIVES = 8
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
 
@@ -39,7 +43,7 @@ class Sources:
     """
 
     storage_options: Mapping[str, Any] | None = None
-    _archives: dict[str, tuple[Any, threading.Lock]] = field(default_factory=dict, repr=False, compare=False)
+    _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def read(self, reference: str | bytes | os.PathLike[Any]) -> bytes:
@@ -49,6 +53,8 @@ class Sources:
             ImageError: if there is nothing, or nothing readable, there.
         """
         path = os.fspath(reference)
+        if isinstance(path, str) and path.startswith(("file://", "local://")):
+            path = LocalFileSystem._strip_protocol(path)
         if isinstance(path, str) and is_url(path):
             return self._read_url(path)
         if self.storage_options:
@@ -71,7 +77,9 @@ class Sources:
         except ImportError as error:
             raise UnreadableImageError(f"this kind of URL needs another package: {_first_line(error)}") from error
         except Exception as error:  # each filesystem raises its own package's errors
-            raise UnreadableImageError(f"could not be fetched: {type(error).__name__}: {_first_line(error)}") from error
+            raise UnreadableImageError(
+                f"could not be fetched ({type(error).__name__}: {_first_line(error)}): check the URL, and try again"
+            ) from error
         return content
 
     def _read_chained(self, url: str) -> bytes:
@@ -82,12 +90,25 @@ class Sources:
             filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
             return bytes(filesystem.cat_file(path))
         key = f"{protocol}::{archive}"
-        with self._lock:
+        with self._lock:  # one at a time: archives are not safe to read from several threads
             if key not in self._archives:
-                self._archives[key] = (fsspec.url_to_fs(url, **(self.storage_options or {}))[0], threading.Lock())
-        filesystem, one_at_a_time = self._archives[key]
-        with one_at_a_time:
-            return bytes(filesystem.cat_file(member))
+                self._archives[key] = fsspec.url_to_fs(url, **(self.storage_options or {}))[0]
+            self._archives.move_to_end(key)
+            while len(self._archives) > _OPEN_ARCHIVES:
+                _close(self._archives.popitem(last=False)[1])
+            return bytes(self._archives[key].cat_file(member))
+
+    def close(self) -> None:
+        """Close the archives; they are opened again when they are needed."""
+        with self._lock:
+            while self._archives:
+                _close(self._archives.popitem()[1])
+
+
+def _close(filesystem: Any) -> None:
+    filesystem.clear_instance_cache()  # else fsspec hands the closed one out again
+    if hasattr(filesystem, "close"):
+        filesystem.close()
 
 
 def _read_file(path: str | bytes) -> bytes:
@@ -108,7 +129,9 @@ def _read_file(path: str | bytes) -> bytes:
     except PermissionError as error:
         raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UnreadableImageError(f"cannot be opened: {_first_line(error)}") from error
+        raise UnreadableImageError(f"cannot be opened ({_first_line(error)}): check its name and its folder") from error
+    except MemoryError as error:
+        raise UnreadableImageError("larger than the memory that is free: scale it down") from error
     if not content:
         raise UnreadableImageError("empty file (0 bytes): copy or download it again")
     return content

@@ -3,6 +3,7 @@
 The published weights are never part of this package: they come from the PyPI distribution `resmem` 1.1.6, under the
 University of Chicago's ResMem Non-commercial License. They are recognised by their SHA-256, read without unpickling
 code, and kept as safetensors in a per-user cache folder, so that the next load maps the file instead of reading it.
+What lies in that folder is trusted, as what lies in site-packages is: it is not hashed again at every start.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ LICENCE = (
 _INSTALL = 'pip install "resmem-plugin[weights]"'
 _REINSTALL = "pip install --force-reinstall --no-deps resmem==1.1.6"
 _GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_NAMED_HASH = re.compile(r"(?P<path>.+)#sha256=(?P<sha256>[0-9a-f]{64})")
+_NAMED_HASH = re.compile(r"(?P<path>.+)#sha256=(?P<sha256>[0-9a-fA-F]{64})")
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class WeightsFile:
 def cache_folder() -> Path:
     """The folder for converted weights: `RESMEM_CACHE_DIR`, or the user's cache folder on this system."""
     named = os.environ.get("RESMEM_CACHE_DIR")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("resmem-plugin")
+    return Path(os.path.expanduser(named)) if named else platformdirs.user_cache_path("resmem-plugin")
 
 
 def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
@@ -119,9 +120,9 @@ def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
     if named:
         match = _NAMED_HASH.fullmatch(named)
         weights = (
-            WeightsFile(path=Path(match["path"]).expanduser(), sha256=match["sha256"])
+            WeightsFile(path=Path(os.path.expanduser(match["path"])), sha256=match["sha256"].lower())
             if match
-            else WeightsFile(path=Path(named).expanduser())
+            else WeightsFile(path=Path(os.path.expanduser(named)))
         )
         if not weights.path.is_file():
             raise WeightsNotFoundError(
@@ -130,12 +131,16 @@ def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
             )
     else:
         weights = WeightsFile(path=_installed_weights(), trusted=True)
-    with open(weights.path, "rb") as file:
-        if file.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER:
-            raise WeightsCorruptError(
-                f"{weights.path} is a git-lfs pointer, not the weights: run `git lfs install && git lfs pull` in that "
-                f"checkout, or install the published weights with {_INSTALL}"
-            )
+    try:
+        with open(weights.path, "rb") as file:
+            start = file.read(len(_GIT_LFS_POINTER))
+    except OSError as error:
+        raise WeightsNotFoundError(f"{weights.path} cannot be read ({error}): make it readable to this user") from error
+    if start == _GIT_LFS_POINTER:
+        raise WeightsCorruptError(
+            f"{weights.path} is a git-lfs pointer, not the weights: run `git lfs install && git lfs pull` in that "
+            f"checkout, or install the published weights with {_INSTALL}"
+        )
     return weights
 
 
@@ -155,7 +160,12 @@ def load_weights(weights: WeightsFile) -> dict[str, Tensor]:
     if weights.trusted:
         verify(weights)
     state = _read(weights)
-    _check_tensors(state, weights)
+    wrong = _wrong_entries(state)
+    if wrong:
+        raise WeightsCorruptError(
+            f"{weights.path} does not hold ResMem's state dict: {len(wrong)} entries are missing, unknown, or of "
+            f"another shape or dtype, such as {', '.join(wrong[:3])}"
+        )
     _logger.warning("ResMem's weights are used under the %s.", LICENCE)  # said once: the next load is from the cache
     _keep(state, weights)
     return _load_cached(weights) or state
@@ -199,26 +209,29 @@ def _read(weights: WeightsFile) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.load(weights.path, map_location="cpu", weights_only=True, mmap=True)
         return state
     except Exception as error:  # a damaged zip, a refused pickle, an old format: whatever it is, these are no weights
-        raise WeightsCorruptError(
-            f"{weights.path} cannot be read as a state dict without running code from it "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): save one with safetensors.torch.save_file"
+        raise WeightsCorruptError(  # without torch's words: they recommend to run the code
+            f"{weights.path} cannot be read as a state dict without running code from it ({type(error).__name__}): "
+            "save one with safetensors.torch.save_file"
         ) from error
 
 
-def _check_tensors(state: object, weights: WeightsFile) -> None:
+def _wrong_entries(state: object) -> list[str]:
+    """The entries that are missing, unknown, or of another shape or dtype than ResMem's."""
     with torch.device("meta"):
-        expected = {key: tensor.shape for key, tensor in ResMemNetwork().state_dict().items()}
-    found = {key: getattr(tensor, "shape", None) for key, tensor in state.items()} if isinstance(state, dict) else {}
-    wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
-    if wrong:
-        raise WeightsCorruptError(
-            f"{weights.path} does not hold ResMem's state dict: {len(wrong)} entries are missing, "
-            f"unknown or of another shape, such as {', '.join(wrong[:3])}"
-        )
+        expected = {key: (tensor.shape, tensor.dtype) for key, tensor in ResMemNetwork().state_dict().items()}
+    found = {
+        key: (tensor.shape, tensor.dtype)
+        for key, tensor in (state.items() if isinstance(state, dict) else ())
+        if isinstance(tensor, torch.Tensor) and not tensor.is_meta
+    }
+    return sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
 
 
 def _load_cached(weights: WeightsFile) -> dict[str, Tensor] | None:
     try:
+        with safetensors.safe_open(weights.cached, framework="pt") as file:
+            if (file.metadata() or {}).get("sha256") != weights.sha256:
+                return None
         return safetensors.torch.load_file(weights.cached)
     except (OSError, safetensors.SafetensorError):  # not there, or damaged: it is made again
         return None

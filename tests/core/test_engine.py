@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +12,8 @@ import torch
 from PIL import Image
 
 from resmem_plugin import ResMem, Scorer, transformer
-from resmem_plugin.core.engines.pytorch import PyTorchEngine
-from resmem_plugin.core.errors import EvalModeError, OptionError
+from resmem_plugin.core.engines.pytorch import Model, PyTorchEngine
+from resmem_plugin.core.errors import EvalModeError, OptionError, ScoringError
 from tests.conftest import flat
 from tests.models import Red, Small
 
@@ -63,8 +67,9 @@ def test_a_batch_that_does_not_fit_is_halved() -> None:
 
 
 def test_one_image_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(ScoringError, match="OutOfMemoryError") as caught:
         Scorer(device="cpu", model=Small(largest=0)).score([flat(1)])
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
 
 
 def test_a_function_is_a_model_too() -> None:
@@ -76,6 +81,8 @@ def test_a_function_is_a_model_too() -> None:
 def test_a_model_must_give_one_number_an_image() -> None:
     with pytest.raises(OptionError, match=r"shape \(2, 3\) for 2 images"):
         Scorer(device="cpu", model=lambda x: x.mean(dim=(2, 3))).score([flat(1), flat(2)])
+    with pytest.raises(OptionError, match="a list for 1 images"):
+        Scorer(device="cpu", model=lambda x: x.tolist()).score([flat(1)])
 
 
 def test_provenance_tells_models_apart() -> None:
@@ -88,6 +95,56 @@ def test_provenance_tells_models_apart() -> None:
 
     assert scorer(0).provenance == scorer(0).provenance
     assert scorer(0).provenance.id != scorer(0.5).provenance.id
+    models: list[Model] = [torch.nn.Sequential(Red(), last) for last in (torch.nn.ReLU(), torch.nn.Sigmoid())]
+    models += [lambda x: x[:, 0].mean(dim=(1, 2)), lambda x: x[:, 1].mean(dim=(1, 2))]
+    assert len({Scorer(device="cpu", model=model).provenance.id for model in models}) == 4
+
+
+@contextlib.contextmanager
+def _matmul_precision() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("state", [lambda: torch.autocast("cpu", torch.bfloat16), _matmul_precision])
+def test_fp32_is_fp32_whatever_the_process_is_set_to(
+    state: Callable[[], AbstractContextManager[None]], scorer: Scorer, paths: list[Path]
+) -> None:
+    expected = [score.memorability for score in scorer.score(paths)]
+    with state():
+        settings = torch.get_float32_matmul_precision()
+        assert [score.memorability for score in scorer.score(paths)] == pytest.approx(expected, abs=1e-6)
+        assert torch.get_float32_matmul_precision() == settings
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_does_not_depend_on_the_batch(precision: str, paths: list[Path]) -> None:
+    one, four = (Scorer(device="cpu", precision=precision, batch_size=size).score(paths) for size in (1, 4))
+    assert [score.memorability for score in one] == pytest.approx([score.memorability for score in four], abs=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
+    red.score([flat(1)])
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            red._engine.forward(np.zeros((1, 227, 227, 3), np.uint8))
+        except BaseException as error:
+            os.write(writer, str(error).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as file:
+        assert "spawn" in file.read()
 
 
 def test_scorers_share_one_network() -> None:

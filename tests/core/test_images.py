@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import os
 import re
+import struct
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import ClippedImagesWarning, OptionError, ScoringError
@@ -52,6 +54,13 @@ def _closed(folder: Path) -> object:
     return image
 
 
+class _Nameless(os.PathLike[str]):
+    def __fspath__(self) -> str:
+        raise LookupError("it has none")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing file": (lambda folder: folder / "none.jpg", "no such file"),
     "folder": (lambda folder: folder, "a folder, not an image"),
@@ -67,8 +76,8 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "numpy nan": (lambda folder: np.float32("nan"), "missing value"),
     "pandas NA": (lambda folder: pd.NA, "missing value"),
     "NaT": (lambda folder: pd.NaT, "missing value"),
-    "number": (lambda folder: 3, "not an image but a int"),
-    "list": (lambda folder: ["a.jpg"], "not an image but a list"),
+    "number": (lambda folder: 3, "not an image but an object of type int"),
+    "list": (lambda folder: ["a.jpg"], "not an image but an object of type list"),
     "empty bytes": (lambda folder: b"", "empty"),
     "bytes": (lambda folder: b"\xff\xd8\xff", "not an image that Pillow can read"),
     "float array": (lambda folder: np.zeros((4, 4)), "array of float64, not uint8"),
@@ -77,6 +86,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "planar array": (lambda folder: np.zeros((3, 40, 40), np.uint8), r"shape \(3, 40, 40\)"),
     "closed image": (_closed, "cannot be decoded.*closed"),
     "mode without a conversion": (lambda folder: Image.new("La", (4, 4)), "mode La cannot be converted"),
+    "tensor": (lambda folder: torch.zeros(3, 4, 4), "object of type Tensor"),
+    "path without a name": (lambda folder: _Nameless(), "cannot be read as an image.*it has none"),
+    "no pixels": (lambda folder: Image.new("RGB", (0, 5)), "0x5 pixels"),
+    "postscript": (_written("photo.jpg", EPS), "EPS, which other programs would have to draw"),
+    "fifo as a URL": (lambda folder: f"file://{_fifo(folder)}", "not a regular file"),
     "unknown filesystem": (lambda folder: "nosuch://a.jpg", "could not be fetched.*nosuch"),
     "filesystem without its package": (lambda folder: "s3://bucket/a.jpg", "another package.*s3fs"),
     "nothing in memory": (lambda folder: "memory://none.jpg", "nothing at this URL"),
@@ -101,7 +115,9 @@ def test_a_bad_image_is_raised_with_its_name(kind: str, red: Scorer, tmp_path: P
     assert caught.value.__cause__ is not None
     if isinstance(image, (str, Path)):
         assert str(image) in str(caught.value)
-    done = 0 if kind in ("missing file", "nul in the name", "name too long") else 1  # found before anything is scored
+    done = (
+        0 if kind in ("missing file", "nul in the name", "name too long", "symlink loop") else 1
+    )  # found before anything is scored
     assert [score.index for score in caught.value.scores] == list(range(done))
 
 
@@ -116,8 +132,6 @@ def test_permission_denied_as_root(red: Scorer, tmp_path: Path) -> None:
     path = tmp_path / "secret.jpg"
     path.write_bytes(_jpeg())
     path.chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     os.seteuid(65534)
     try:
         score = red.score([path], errors="coerce")[0]
@@ -160,6 +174,45 @@ def test_one_lazy_pil_image_many_times(red: Scorer) -> None:
     assert len({score.memorability for score in scores}) == 1
 
 
+def test_a_damaged_lazy_pil_image_stays_damaged(red: Scorer) -> None:
+    content = bytearray(ENCODED["RGB.png"]())
+    content[3000:3100] = bytes(100)
+    image = Image.open(io.BytesIO(bytes(content)))
+    assert [score.ok for score in red.score([image, flat(1), image], errors="coerce")] == [False, True, False]
+    assert not red.score([image], errors="coerce")[0].ok
+
+
+def test_a_buffer_that_is_filled_anew(red: Scorer) -> None:
+    buffer = flat(0).copy()
+
+    def frames() -> Iterator[object]:
+        for value in range(20):
+            buffer[:] = value
+            yield buffer
+
+    scores = [score.memorability for score in red.iter_scores(frames())]
+    assert scores == pytest.approx([value / 255 for value in range(20)], abs=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turning_upright_is_pillows(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    photograph().save(buffer, "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(buffer))
+    found = ImageReader(exif_transpose=True).read(buffer.getvalue()).image
+    assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_metadata_that_make_no_sense_damage_no_picture() -> None:
+    tags = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHI4s", 0x011A, 2, 4, b"abc") + b"\0" * 4
+    exif = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 2) + tags  # a resolution that is text
+    buffer = io.BytesIO()
+    photograph().save(buffer, "JPEG", exif=exif)
+    assert ImageReader(exif_transpose=True).read(buffer.getvalue()).image.size == (200, 300)
+
+
 def test_arrays_of_any_strides(red: Scorer) -> None:
     array = np.asarray(photograph())
     flipped = array[:, ::-1]
@@ -175,9 +228,9 @@ def test_exif_orientation_is_an_option(red: Scorer) -> None:
     assert red.provenance.id != upright.provenance.id
 
 
-@pytest.mark.parametrize("name", ["I16.png", "I.tif", "F-0-to-1.tif"])
+@pytest.mark.parametrize("name", ["I16.png", "I16-big-endian.tif", "I.tif", "F-0-to-1.tif"])
 def test_destroyed_pictures_are_scored_as_upstream_does_and_named(name: str, red: Scorer) -> None:
-    with pytest.warns(ClippedImagesWarning, match=r"1 image\(s\).*Convert them to 8 bits") as caught:
+    with pytest.warns(ClippedImagesWarning, match=r"1 image\(s\).*Convert them to 8 bits first. Indices: 1") as caught:
         red.score([flat(0), ENCODED[name]()])
     assert caught[0].filename == __file__
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from resmem_plugin import ResMem, Scorer, transformer
 from tests import upstream
 from tests.core import golden
+from tests.pictures import photograph
 
 pytestmark = pytest.mark.weights
 
@@ -62,6 +63,23 @@ def test_transformer_gives_upstreams_tensors_bit_for_bit(contents: dict[str, byt
             warnings.simplefilter("ignore")
             theirs = resmem.transformer(Image.open(io.BytesIO(content)).convert("RGB"))
         assert torch.equal(transformer(Image.open(io.BytesIO(content))), theirs), name
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_pil_images_of_any_mode(mode: str, scorer: Scorer) -> None:
+    image = _in_mode(photograph(), mode)
+    expected = upstream.score_image(image.convert("RGB"))
+    assert scorer.score([image])[0].memorability == pytest.approx(expected, abs=TOLERANCE)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if mode == "PA":
+        return image.quantize(32).convert("PA")
+    if mode == "LAB":
+        return ImageCms.profileToProfile(  # type: ignore[return-value]
+            image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
+    return image.convert(mode)
 
 
 def test_state_dict_is_upstreams() -> None:

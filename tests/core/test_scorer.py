@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from resmem_plugin import Provenance, Score, Scorer, score_images
@@ -76,6 +77,18 @@ def test_what_was_scored_comes_with_the_error(red: Scorer) -> None:
     with pytest.raises(ScoringError, match="<3 bytes>: not an image") as caught:
         red.score([flat(0), flat(51), b"bad", flat(1)])
     assert [score.memorability for score in caught.value.scores] == pytest.approx([0.0, 0.2])
+
+
+def test_what_was_scored_survives_the_model() -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        if x.max() > 0.5:
+            raise RuntimeError("the card fell off the bus")
+        return x[:, 0].mean(dim=(1, 2))
+
+    scorer = Scorer(device="cpu", model=model, batch_size=2)
+    with pytest.raises(ScoringError, match=r"after 4 of 6 images.*fell off the bus") as caught:
+        scorer.score([flat(value) for value in (0, 1, 2, 3, 200, 4)], errors="coerce")
+    assert len(caught.value.scores) == 4
 
 
 def test_progress_is_told(red: Scorer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import fsspec
+import psutil
 import pytest
 
 from resmem_plugin import Scorer
@@ -111,6 +112,20 @@ def test_an_archive_is_opened_once(red: Scorer, tmp_path: Path, monkeypatch: pyt
     assert all(score.ok for score in scores[:20])
     assert len(opened) == 1
     assert all("nothing at this URL" in str(score.error) for score in scores[20:])
+
+
+def test_archives_are_closed_and_read_afresh(red: Scorer, tmp_path: Path) -> None:
+    archives = [tmp_path / f"{number}.zip" for number in range(30)]
+    for archive in archives:
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("a.jpg", PICTURE)
+    before = psutil.Process().num_fds()
+    assert all(score.ok for score in red.score([f"zip://a.jpg::{archive}" for archive in archives]))
+    assert psutil.Process().num_fds() <= before
+    with zipfile.ZipFile(archives[0], "w") as file:
+        file.writestr("a.jpg", ENCODED["wide.png"]())
+    old, new = red.score([PICTURE, f"zip://a.jpg::{archives[0]}"])
+    assert old.memorability != new.memorability
 
 
 def test_memory_and_chained_caches(red: Scorer) -> None:

@@ -133,6 +133,13 @@ def test_converted_once_then_mapped_and_a_damaged_copy_is_made_again(
     assert found.cached.stat().st_size > 1000
 
 
+def test_another_file_in_the_caches_place_is_made_again(own_cache: Path) -> None:
+    found = weights.find_weights()
+    own_cache.mkdir()
+    safetensors.torch.save_file({"fc.weight": torch.zeros(1)}, found.cached)
+    assert len(weights.load_weights(found)) == 956
+
+
 def test_works_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()

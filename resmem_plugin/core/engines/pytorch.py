@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Callable
-from typing import Literal, TypeAlias
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from resmem_plugin.core.errors import EvalModeError, OptionError
+from resmem_plugin.core.errors import EvalModeError, ForkError, OptionError
 from resmem_plugin.core.model import ResMemNetwork
 
 Model: TypeAlias = "nn.Module | Callable[[Tensor], Tensor]"
@@ -24,6 +27,14 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _AUTO_PRECISION = {"cpu": "fp32", "mps": "fp32", "cuda": "fp16"}
+_FP32_PARTS: dict[
+    str, tuple[Any, ...]
+] = {  # where torch may round the inputs of "fp32" to 10 or 7 bits: on CUDA convolutions do by default
+    "cpu": (torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul),  # type: ignore[attr-defined]
+    "cuda": (torch.backends.cudnn.conv, torch.backends.cuda.matmul),  # type: ignore[attr-defined]
+    "mps": (),
+}
+_setting_fp32 = threading.RLock()
 _BATCH_SIZES = {"cpu": 8, "mps": 32, "cuda": 128}  # on a CPU larger batches are no quicker, only slower to interrupt
 
 
@@ -33,7 +44,7 @@ class PyTorchEngine:
     Args:
         model: the network. A module is copied and put into eval mode; the caller's own is left as it is.
         weights: SHA-256 of the file its weights came from. Default, for a model of the caller's: a hash of its state
-            dict, or the name of a function.
+            dict and structure, or for a function a name that is never the same twice.
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
         own: whether the model may be changed in place, as one just loaded from a file may.
@@ -63,6 +74,7 @@ class PyTorchEngine:
                 _optimise(model, _DTYPES[self.precision])
             model = model.to(self.device)
         self.model: Model = model
+        self._process = os.getpid()
 
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 RGB images (B, 227, 227, 3) -> memorability (B,).
@@ -71,8 +83,14 @@ class PyTorchEngine:
 
         Raises:
             EvalModeError: if the model was switched to training mode.
+            ForkError: in a process forked from the one that loaded the network.
             OptionError: if a caller's model returns something other than one number an image.
         """
+        if os.getpid() != self._process:
+            raise ForkError(
+                "this network was loaded before the process was forked, and torch's threads do not survive that: start "
+                "workers with multiprocessing.get_context('spawn')"
+            )
         if isinstance(self.model, nn.Module) and any(module.training for module in self.model.modules()):
             raise EvalModeError("the model is in training mode, where its scores would be wrong: call model.eval()")
         try:
@@ -91,18 +109,30 @@ class PyTorchEngine:
             if not isinstance(self.model, ResMemNetwork):
                 x = x.contiguous()  # a caller's model may not take channels-last: upstream's does not
             scores = self.model(x.to(torch.float32).div_(255))
-        if scores.numel() != len(batch):
-            raise OptionError(
-                f"the model returned shape {tuple(scores.shape)} for {len(batch)} images: it must return (B, 1) or (B,)"
-            )
+        if not isinstance(scores, Tensor) or scores.numel() != len(batch):
+            found = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+            raise OptionError(f"the model returned {found} for {len(batch)} images: it must return (B, 1) or (B,)")
         return scores.reshape(-1).to("cpu", torch.float32).numpy()
 
-    def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
-        if self.precision != "fp32":
-            return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
-        if self.device.type == "cuda":  # by default convolutions there round their inputs to 10 bits (TF32)
-            return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """The arithmetic that `precision` says, whatever the caller's thread or process is set to."""
+        half = self.precision != "fp32"
+        with torch.autocast(self.device.type, dtype=_DTYPES[self.precision] if half else None, enabled=half):
+            parts = () if half else _FP32_PARTS[self.device.type]
+            loose = [part for part in parts if part.fp32_precision not in ("ieee", "none")]
+            if not loose:
+                yield
+                return
+            with _setting_fp32:  # these settings are the whole process's: one at a time, and put back
+                before = [(part, part.fp32_precision) for part in parts]
+                try:
+                    for part in parts:
+                        part.fp32_precision = "ieee"
+                    yield
+                finally:
+                    for part, precision in before:
+                        part.fp32_precision = precision
 
 
 def resolve(device: str, precision: str) -> tuple[str, str]:
@@ -157,10 +187,15 @@ def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
 
 
 def _identity(model: Model) -> str:
+    kind = model if isinstance(model, type(_identity)) else type(model)
+    name = f"{kind.__module__}.{kind.__qualname__}"
     if not isinstance(model, nn.Module):
-        return f"function:{getattr(model, '__module__', '')}.{getattr(model, '__qualname__', repr(type(model)))}"
-    digest = hashlib.sha256(type(model).__qualname__.encode())
-    for key, tensor in model.state_dict().items():
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return f"function:{name}:{uuid.uuid4().hex}"  # nothing tells whether two functions compute the same
+    digest = hashlib.sha256(f"{name} {model!r}".encode())
+    for key, value in model.state_dict().items():
+        if isinstance(value, Tensor):
+            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        else:
+            digest.update(f"{key} {value!r}".encode())
     return f"model:{digest.hexdigest()}"
