@@ -92,8 +92,8 @@ ENCODED: dict[str, Callable[[], bytes]] = {
     ),
     "RGB.bmp": lambda: _encoded(photograph(), "BMP"),
     "RGB.avif": lambda: _encoded(photograph(), "AVIF", quality=90),
-    "1x1.png": lambda: _encoded(photograph().resize((1, 1)), "PNG"),
-    "wide.png": lambda: _encoded(photograph().resize((5000, 3)), "PNG"),
-    "tall.png": lambda: _encoded(photograph().resize((2, 4000)), "PNG"),
+    "1x1.png": lambda: _encoded(photograph().resize((1, 1), Image.Resampling.NEAREST), "PNG"),
+    "wide.png": lambda: _encoded(photograph().resize((5000, 3), Image.Resampling.NEAREST), "PNG"),
+    "tall.png": lambda: _encoded(photograph().resize((2, 4000), Image.Resampling.NEAREST), "PNG"),
 }
 """Name -> a function that makes the file's content, the same on every machine with the same Pillow."""
