@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from resmem_plugin.columns import MEMORABILITY, check_options, images_of, score_column, select
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -17,25 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from typing_extensions import Unpack
 
+    from resmem_plugin.columns import ScoreOptions
     from resmem_plugin.core.progress import ProgressOption
     from resmem_plugin.core.scorer import Errors, Scorer
     from resmem_plugin.gallery import Gallery
-
-MEMORABILITY = "memorability"
-
-
-class ScoreOptions(TypedDict, total=False):
-    """How to score a column; see `ResMemAccessor.score` for what each means."""
-
-    errors: Errors
-    root: str | os.PathLike[str] | None
-    batch_size: int | None
-    device: str
-    precision: str
-    progress: ProgressOption
-    storage_options: Mapping[str, Any] | None
-    cache: str | os.PathLike[str] | bool | None
-    scorer: Scorer | None
 
 
 @pd.api.extensions.register_series_accessor("resmem")
@@ -147,7 +133,9 @@ class ResMemAccessor:
 
         rows = self._ranked(column, n, by, ascending=ascending, options=options)
         told = {key: value for key, value in rows.attrs.get("resmem", {}).items() if key != "provenance"}
-        images = _images(rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root"))
+        images = images_of(
+            rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root")
+        )
         return Gallery(
             [Card(image, float(score)) for image, score in zip(images, rows[by], strict=True)],
             title=f"{'Least' if ascending else 'Most'} memorable" if by == MEMORABILITY else f"By {by}",
@@ -167,9 +155,9 @@ class ResMemAccessor:
             ax: matplotlib Axes to draw on; a new figure by default.
             options: as for `score`.
         """
-        values = _select(self._data, column)
+        values = select(self._data, column)
         if pd.api.types.is_numeric_dtype(values):
-            _known(options)
+            check_options(options)
         else:
             values = self.score(column, **options)  # type: ignore[assignment]
         return values.plot.hist(bins=bins, ax=ax, xlabel=str(values.name or MEMORABILITY), ylabel="images")
@@ -185,11 +173,11 @@ class ResMemAccessor:
             frame = self._data
         attrs = dict(frame.attrs)
         if by in frame.columns:
-            _select(self._data, column)
-            _known(options)
-            if not pd.api.types.is_numeric_dtype(_select(frame, by)):
+            select(self._data, column)
+            check_options(options)
+            if not pd.api.types.is_numeric_dtype(select(frame, by)):
                 raise TypeError(f"the column {by!r} holds no numbers to rank by")
-            values = np.asarray(_select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
+            values = np.asarray(select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
         else:
             table = score_column(self._data, column, **options)
             values = table[MEMORABILITY].to_numpy(dtype="float64")
@@ -201,116 +189,3 @@ class ResMemAccessor:
             rows[by] = values[order].astype("float32")
         rows.attrs = attrs
         return rows
-
-
-def score_column(
-    data: pd.DataFrame | pd.Series[Any],
-    column: Hashable = None,
-    *,
-    warn: bool = True,
-    **options: Unpack[ScoreOptions],
-) -> pd.DataFrame:
-    """Score a column: what `df.resmem.score` wraps, with a type that checkers can see.
-
-    Args:
-        data: the table, or the column itself.
-        column: label of the column; left out for a Series.
-        warn: give one `FailedImagesWarning` if images failed under `errors="coerce"`.
-        options: as for `ResMemAccessor.score`.
-
-    Returns:
-        DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
-        Its `attrs["resmem"]` tell the provenance.
-    """
-    from resmem_plugin.core.errors import ScoringError
-    from resmem_plugin.core.images import MISSING_VALUE, is_missing
-    from resmem_plugin.core.scorer import warn_of_failures
-
-    _known(options)
-    images = _images(data, column, options.get("root"))
-    positions: dict[object, int] = {}
-    unique: list[object] = []
-    codes = np.full(len(images), -1)
-    for row, image in enumerate(images):
-        if not is_missing(image):
-            key = image if isinstance(image, (str, bytes)) else id(image)
-            codes[row] = positions.setdefault(key, len(unique))
-            if codes[row] == len(unique):
-                unique.append(image)
-    scorer = _scorer(options)
-    try:
-        scores = scorer.score(unique, errors=options.get("errors", "raise"), progress=options.get("progress"))
-    except ScoringError as error:
-        done = len(error.scores)
-        error.scores = [replace(error.scores[code], index=row) for row, code in enumerate(codes) if 0 <= code < done]
-        raise
-    if warn:
-        warn_of_failures([replace(scores[code], index=row) for row, code in enumerate(codes) if code >= 0], images)
-    reasons = np.array([*(score.error for score in scores), MISSING_VALUE], dtype=object)
-    table = pd.DataFrame(
-        {
-            MEMORABILITY: np.array([*(score.memorability for score in scores), math.nan], dtype=np.float32)[codes],
-            "error": pd.Series(reasons[codes], dtype=object, index=data.index),
-        },
-        index=data.index,
-    )
-    table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
-    return table
-
-
-def _scorer(options: ScoreOptions) -> Scorer:
-    from resmem_plugin.core.errors import OptionError
-    from resmem_plugin.core.scorer import Scorer
-
-    scorer = options.get("scorer")
-    if scorer is None:
-        return Scorer(
-            device=options.get("device", "auto"),
-            precision=options.get("precision", "auto"),
-            batch_size=options.get("batch_size"),
-            cache=options.get("cache"),
-            storage_options=options.get("storage_options"),
-        )
-    defaults = {"device": "auto", "precision": "auto", "batch_size": None, "cache": None, "storage_options": None}
-    named = [name for name, default in defaults.items() if options.get(name, default) != default]
-    if named:
-        raise OptionError(f"scorer brings its own {', '.join(named)}: give these to Scorer(...) instead")
-    return scorer
-
-
-def _known(options: ScoreOptions) -> None:
-    unknown = options.keys() - ScoreOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(
-            f"no such option: {', '.join(sorted(unknown))}; there are {', '.join(ScoreOptions.__annotations__)}"
-        )
-
-
-def _select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[Any]:
-    if isinstance(data, pd.Series):
-        if column is not None:
-            raise TypeError(f"a Series is one column, so leave {column!r} out: series.resmem.score()")
-        return data
-    if column is None:
-        raise TypeError(
-            f'name the column of images, as in df.resmem.score("path"); the columns are {list(data.columns)}'
-        )
-    try:
-        selected = data[column]
-    except KeyError as error:
-        raise KeyError(f"no column {column!r}; the columns are {list(data.columns)}") from error
-    if isinstance(column, list):
-        raise TypeError(f"name one column, not a list: {column[0]!r}" if column else "name the column of images")
-    if isinstance(selected, pd.DataFrame):
-        raise ValueError(f"{column!r} names {selected.shape[1]} columns, not one: give their labels different names")
-    return selected
-
-
-def _images(data: pd.DataFrame | pd.Series[Any], column: Hashable, root: str | os.PathLike[str] | None) -> list[object]:
-    """The images of a column, paths as strings, relative ones under `root`."""
-    from resmem_plugin.core.sources import under
-
-    images = [os.fsdecode(image) if isinstance(image, os.PathLike) else image for image in _select(data, column)]
-    if root is None:
-        return images
-    return [under(root, image) if isinstance(image, str) else image for image in images]

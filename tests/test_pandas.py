@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resmem_plugin import Scorer
+from resmem_plugin.columns import score_column
 from resmem_plugin.core.errors import FailedImagesWarning, OptionError, ScoringError
-from resmem_plugin.pandas import score_column
 from tests.conftest import flat
 from tests.models import Red
 
@@ -332,7 +332,8 @@ def test_hist(df: pd.DataFrame, red: Scorer) -> None:
 
 
 def test_every_option_is_documented_and_typed() -> None:
-    from resmem_plugin.pandas import ResMemAccessor, ScoreOptions
+    from resmem_plugin.columns import ScoreOptions
+    from resmem_plugin.pandas import ResMemAccessor
 
     parameters = set(inspect.signature(ResMemAccessor.score).parameters) - {"self", "column", "return_errors"}
     assert parameters == set(ScoreOptions.__annotations__)
