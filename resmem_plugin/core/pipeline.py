@@ -48,46 +48,69 @@ _Work: TypeAlias = "tuple[Future[Prepared], object] | None"
 
 
 class _Decoders:
-    """Daemon threads that prepare images: unlike an executor's, a hung download cannot keep the process from ending."""
+    """Threads that prepare images: `num_workers` that decode, and, once there is a URL, more that fetch for them.
+
+    They are daemons: unlike an executor's, a hung download cannot keep the process from ending.
+    """
 
     def __init__(self, reader: ImageReader, num_workers: int) -> None:
         self._reader = reader
-        self._decoding = threading.BoundedSemaphore(num_workers)
-        self._queue: queue.SimpleQueue[_Work] = queue.SimpleQueue()
-        self.threads = max(FETCH_THREADS, num_workers)
-        for _ in range(self.threads):
-            threading.Thread(target=self._work, name="resmem-decode", daemon=True).start()
+        self._to_fetch: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._to_decode: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._fetchers = 0
+        self._decoders = num_workers
+        self._closed = False
+        _start(num_workers, self._decode)
 
     def submit(self, reference: object) -> Future[Prepared]:
         future: Future[Prepared] = Future()
+        if is_url(reference):
+            if not self._fetchers:
+                self._fetchers = FETCH_THREADS
+                _start(FETCH_THREADS, self._fetch)
+            self._to_fetch.put((future, reference))
+            return future
         if isinstance(reference, (np.ndarray, bytearray, memoryview)):
             reference = copy.copy(reference) if isinstance(reference, np.ndarray) else bytes(reference)
-        self._queue.put((future, reference))  # the caller may fill its buffer anew before its turn comes
+        self._to_decode.put((future, reference))  # copied: the caller may fill its buffer anew before its turn comes
         return future
 
     def close(self) -> None:
-        for _ in range(self.threads):
-            self._queue.put(None)
+        self._closed = True
+        for _ in range(self._fetchers):
+            self._to_fetch.put(None)
+        for _ in range(self._decoders):
+            self._to_decode.put(None)
 
-    def _work(self) -> None:
-        while (work := self._queue.get()) is not None:
+    def _fetch(self) -> None:
+        while (work := self._to_fetch.get()) is not None and not self._closed:
             future, reference = work
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(self._prepare(reference))
-                except BaseException as error:  # a fault of ours: the reader of the future shall see it
-                    future.set_exception(error)
+            try:
+                self._to_decode.put((future, self._reader.fetch(reference)))
+            except Exception as error:
+                future.set_result(_failed(error))
 
-    def _prepare(self, reference: object) -> Prepared:
-        try:
-            fetched = self._reader.fetch(reference) if is_url(reference) else None
-            with self._decoding:  # a local file is read within: only so many are in memory at once
-                opened = self._reader.open(self._reader.fetch(reference) if fetched is None else fetched)
-                return Prepared(pixels(opened.image), opened.clipped)
-        except ImageError as error:
-            return Prepared(error=error)
-        except Exception as error:  # of an object of the caller's, say: it costs this image only
-            return Prepared(error=UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}"))
+    def _decode(self) -> None:
+        while (work := self._to_decode.get()) is not None and not self._closed:
+            future, reference = work
+            try:
+                opened = self._reader.read(reference)
+                future.set_result(Prepared(pixels(opened.image), opened.clipped))
+            except Exception as error:
+                future.set_result(_failed(error))
+
+
+def _start(count: int, work: Callable[[], None]) -> None:
+    for _ in range(count):
+        threading.Thread(target=work, name="resmem-decode", daemon=True).start()
+
+
+def _failed(error: Exception) -> Prepared:
+    if isinstance(error, ImageError):
+        return Prepared(error=error)
+    reason = UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}")
+    reason.__cause__ = error  # of an object of the caller's, say: it costs this image only
+    return Prepared(error=reason)
 
 
 def run(
@@ -117,7 +140,7 @@ def run(
         while True:
             prepared: list[Prepared] = []
             while len(prepared) < batch_size:
-                room = 2 * batch_size + decoders.threads - len(pending)
+                room = 2 * batch_size + FETCH_THREADS - len(pending)
                 pending.extend(decoders.submit(image) for image in islice(upcoming, room))
                 if not pending:
                     break
@@ -126,8 +149,6 @@ def run(
                 break
             yield from _forward(prepared, engine.forward)
     finally:
-        for future in pending:
-            future.cancel()
         decoders.close()
         reader.close()
     if failures:
