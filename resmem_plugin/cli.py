@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pandas as pd
 
+from resmem_plugin.cli_fiftyone import add_commands
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
 from resmem_plugin.inputs import read_inputs
@@ -136,8 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
-    weights = commands.add_parser("weights", help="where the weights are, their hash, their licence")
-    weights.set_defaults(run=_weights)
+    commands.add_parser("weights", help="where the weights are, their hash, their licence").set_defaults(run=_weights)
+    add_commands(commands)
     return parser
 
 

@@ -54,7 +54,8 @@ def main(folder: str) -> int:
     for path, memorability in zip(ranked["path"], ranked["memorability"], strict=True):
         print(f"{memorability:12.3f}  {Path(path).name}")
     print(f"\nThe pictures with their scores: open {gallery} in a browser.")
-    print("Next, try your own:")
+    print("Next, look at them in the FiftyOne App: make app")
+    print("Or try your own:")
     print("  .venv/bin/resmem score --recursive ~/Pictures --html pictures.html")
     print("  .venv/bin/python -m pip install jupyterlab && .venv/bin/jupyter lab notebooks")
     return 0

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,28 @@ import numpy.typing as npt
 import pytest
 
 from resmem_plugin.demo import photographs
+from tests.mongod import own_mongod
 
 if TYPE_CHECKING:
     from resmem_plugin import Scorer
+
+ROOT = Path(__file__).parents[1]
+
+# What a shell starts with & ignores Ctrl-C, and so would the processes that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# FiftyOne reads these when it is imported, which a test module may do at its top.
+_FIFTYONE = Path(tempfile.mkdtemp(prefix="resmem-tests-"))
+atexit.register(shutil.rmtree, _FIFTYONE, ignore_errors=True)
+(_FIFTYONE / "plugins").mkdir()
+(_FIFTYONE / "plugins" / "resmem").symlink_to(ROOT, target_is_directory=True)
+os.environ.update(
+    FIFTYONE_DATABASE_VALIDATION="false",
+    FIFTYONE_DO_NOT_TRACK="true",
+    FIFTYONE_MODEL_ZOO_DIR=str(_FIFTYONE / "models"),
+    FIFTYONE_PLUGINS_DIR=str(_FIFTYONE / "plugins"),
+    FIFTYONE_SHOW_PROGRESS_BARS="false",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,6 +46,13 @@ def cache_folder() -> Iterator[Path]:
     os.environ.pop("RESMEM_WEIGHTS", None)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """The address of a mongod for these tests alone; the plugins folder holds a link to this repository."""
+    with own_mongod(_FIFTYONE) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

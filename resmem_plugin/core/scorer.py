@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -85,7 +85,7 @@ class Scorer:
         if model is not None and weights is not None:
             raise OptionError("model and weights exclude each other: a model brings its own weights")
         self.batch_size = _positive("batch_size", batch_size)
-        self.num_workers = _positive("num_workers", num_workers) or _cores()
+        self.num_workers = _positive("num_workers", num_workers) or available_cores()
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
         self._engine = (
             _own_engine(model, device, precision) if model is not None else _engine(weights, device, precision)
@@ -95,15 +95,25 @@ class Scorer:
         return f"<Scorer {self.provenance.id}: {self.provenance}>"
 
     @property
+    def engine(self) -> Engine:
+        """What runs the network: for a front end that batches by itself, or wants embeddings."""
+        return self._engine
+
+    @property
+    def reader(self) -> ImageReader:
+        """What turns references into images: for a front end that decodes by itself."""
+        return self._reader
+
+    @property
     def provenance(self) -> Provenance:
         """What produces this scorer's scores."""
         return Provenance(
-            weights=self._engine.weights,
+            weights=self.engine.weights,
             preprocessing=PREPROCESSING_VERSION,
-            engine=self._engine.name,
-            precision=self._engine.precision,
-            decode=self._reader.decode,
-            exif_transpose=self._reader.exif_transpose,
+            engine=self.engine.name,
+            precision=self.engine.precision,
+            decode=self.reader.decode,
+            exif_transpose=self.reader.exif_transpose,
             package_version=package_version(),
         )
 
@@ -147,7 +157,7 @@ class Scorer:
                 ) from error
         return scores
 
-    def iter_scores(self, images: Iterable[object]) -> Iterator[Score]:
+    def iter_scores(self, images: Iterable[object]) -> Generator[Score, None, None]:
         """Score images lazily: in order, in bounded memory, whatever the length of the input.
 
         An image that cannot be scored gives a `Score` with NaN and the reason.
@@ -160,9 +170,9 @@ class Scorer:
         for index, outcome in enumerate(
             pipeline.run(
                 images,
-                reader=self._reader,
-                engine=self._engine,
-                batch_size=self.batch_size or self._engine.batch_size,
+                reader=self.reader,
+                engine=self.engine,
+                batch_size=self.batch_size or self.engine.batch_size,
                 num_workers=self.num_workers,
             )
         ):
@@ -242,7 +252,8 @@ def _positive(name: str, value: int | None) -> int | None:
     return value
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

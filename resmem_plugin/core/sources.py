@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 
 _OPEN_ARCHIVES = 8
@@ -54,6 +51,8 @@ class Sources:
         """
         path = os.fspath(reference)
         if isinstance(path, str) and path.startswith(("file://", "local://")):
+            from fsspec.implementations.local import LocalFileSystem
+
             path = LocalFileSystem._strip_protocol(path)
         if isinstance(path, str) and is_url(path):
             return self._read_url(path)
@@ -63,12 +62,18 @@ class Sources:
             )
         return _read_file(path)
 
+    def _open(self, url: str) -> tuple[Any, str]:
+        import fsspec  # here, for local files do not need it, and FiftyOne does not bring it
+
+        filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
+        return filesystem, path
+
     def _read_url(self, url: str) -> bytes:
         try:
             if "::" in url:
                 content: bytes = self._read_chained(url)
             else:
-                filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
+                filesystem, path = self._open(url)
                 content = filesystem.cat_file(path)
         except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
             raise ImageNotFoundError(
@@ -87,12 +92,12 @@ class Sources:
         target, _, archive = url.partition("::")
         protocol, separator, member = target.partition("://")
         if not separator:  # `simplecache::https://...`: nothing to open once
-            filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
+            filesystem, path = self._open(url)
             return bytes(filesystem.cat_file(path))
         key = f"{protocol}::{archive}"
         with self._lock:  # one at a time: archives are not safe to read from several threads
             if key not in self._archives:
-                self._archives[key] = fsspec.url_to_fs(url, **(self.storage_options or {}))[0]
+                self._archives[key] = self._open(url)[0]
             self._archives.move_to_end(key)
             while len(self._archives) > _OPEN_ARCHIVES:
                 _close(self._archives.popitem(last=False)[1])

@@ -7,13 +7,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from resmem_plugin import ResMem, Scorer, transformer
 from resmem_plugin.core.engines.pytorch import Model, PyTorchEngine
 from resmem_plugin.core.errors import EvalModeError, OptionError, ScoringError
+from resmem_plugin.core.preprocess import pixels
 from tests.conftest import flat
 from tests.models import Red, Small
 
@@ -44,7 +47,7 @@ def test_a_callers_network_is_left_as_it_is(photos: dict[str, Path]) -> None:
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert isinstance(network.features.bn1, torch.nn.BatchNorm2d)
     image = Image.open(photos["coffee.png"])
-    batch = (transformer(image) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()[None]
+    batch = pixels(image)[None].copy()
     with torch.inference_mode():
         expected = network.eval()(transformer(image))
     assert engine.forward(batch) == pytest.approx(expected.numpy(), abs=1e-6)  # folded and channels-last
@@ -70,6 +73,58 @@ def test_one_image_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(ScoringError, match="OutOfMemoryError") as caught:
         Scorer(device="cpu", model=Small(largest=0)).score([flat(1)])
     assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+
+
+def _batch(photos: dict[str, Path], *names: str) -> npt.NDArray[np.uint8]:
+    return np.stack([pixels(Image.open(photos[name])) for name in names])
+
+
+@pytest.mark.weights
+def test_embeddings_are_what_the_score_is_made_of(scorer: Scorer, photos: dict[str, Path]) -> None:
+    batch = _batch(photos, "coffee.png", "moon.png", "rocket.jpg")
+    embeddings = scorer.engine.embed(batch)
+    assert embeddings.shape == (3, 256)
+    assert embeddings.dtype == np.float32
+    last = ResMem(pretrained=True).fc12
+    with torch.inference_mode():
+        scores = torch.sigmoid(last(torch.from_numpy(embeddings))).numpy().ravel()
+    assert scores == pytest.approx(scorer.engine.forward(batch), abs=1e-6)
+    assert scorer.engine.embed(batch[1:2])[0] == pytest.approx(embeddings[1], abs=1e-4)
+
+
+class Embedding(Small):
+    """A model of a caller's with embeddings of its own: the means of the three channels."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        if len(x) > self.largest:
+            raise torch.OutOfMemoryError("pretend that the card is full")
+        return x.mean(dim=(2, 3))
+
+
+def test_embeddings_of_a_callers_model() -> None:
+    engine = PyTorchEngine(Embedding(largest=3), device="cpu")
+    batch = np.random.default_rng(0).integers(0, 256, (8, 227, 227, 3), dtype=np.uint8)
+    assert engine.can_embed
+    assert engine.embed(batch) == pytest.approx(batch.mean(axis=(1, 2)) / 255, abs=1e-5)
+    assert isinstance(engine.model, Embedding)
+    engine.model.train()
+    with pytest.raises(EvalModeError, match="training mode"):
+        engine.embed(batch)
+
+
+def test_a_model_without_embeddings_says_so(red: Scorer) -> None:
+    assert not red.engine.can_embed
+    with pytest.raises(OptionError, match=r"a Red, has no embeddings: give it a method embed"):
+        red.engine.embed(np.zeros((1, 227, 227, 3), np.uint8))
+
+
+def test_embeddings_have_one_row_an_image() -> None:
+    class Wrong(Red):
+        def embed(self, x: Tensor) -> Tensor:
+            return x
+
+    with pytest.raises(OptionError, match=r"embed returned shape \(2, 3, 227, 227\) for 2 images"):
+        PyTorchEngine(Wrong(), device="cpu").embed(np.zeros((2, 227, 227, 3), np.uint8))
 
 
 def test_a_function_is_a_model_too() -> None:
@@ -137,7 +192,7 @@ def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
     child = os.fork()
     if not child:
         try:
-            red._engine.forward(np.zeros((1, 227, 227, 3), np.uint8))
+            red.engine.forward(np.zeros((1, 227, 227, 3), np.uint8))
         except BaseException as error:
             os.write(writer, str(error).encode())
         os._exit(0)
@@ -149,7 +204,7 @@ def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
 
 def test_scorers_share_one_network() -> None:
     one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2, precision="fp32")
-    assert one._engine is other._engine
+    assert one.engine is other.engine
 
 
 @pytest.mark.gpu
@@ -163,3 +218,14 @@ def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
     assert PyTorchEngine(network, device="cuda", precision=precision).forward(batch) == pytest.approx(
         expected, abs=tolerance
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
+def test_cuda_gives_the_cpus_embeddings() -> None:
+    torch.manual_seed(0)
+    network = ResMem()
+    batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)
+    expected = PyTorchEngine(network, device="cpu").embed(batch)
+    found = PyTorchEngine(network, device="cuda", precision="fp32").embed(batch)
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)

@@ -170,7 +170,7 @@ def test_every_kind_of_reference_is_the_same_image(red: Scorer, tmp_path: Path) 
 
 def test_one_lazy_pil_image_many_times(red: Scorer) -> None:
     image = Image.open(io.BytesIO(_jpeg()))  # not loaded: its threads must not read one stream at once
-    scores = Scorer(device="cpu", model=red._engine.model, num_workers=8).score([image] * 64)  # type: ignore[attr-defined]
+    scores = Scorer(device="cpu", model=red.engine.model, num_workers=8).score([image] * 64)  # type: ignore[attr-defined]
     assert len({score.memorability for score in scores}) == 1
 
 
@@ -221,7 +221,7 @@ def test_arrays_of_any_strides(red: Scorer) -> None:
 
 
 def test_exif_orientation_is_an_option(red: Scorer) -> None:
-    upright = Scorer(device="cpu", model=red._engine.model, exif_transpose=True)  # type: ignore[attr-defined]
+    upright = Scorer(device="cpu", model=red.engine.model, exif_transpose=True)  # type: ignore[attr-defined]
     rotated = ENCODED["exif-rotated.jpg"]()
     assert ImageReader().read(rotated).image.size == (300, 200)
     assert ImageReader(exif_transpose=True).read(rotated).image.size == (200, 300)

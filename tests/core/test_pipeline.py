@@ -39,7 +39,7 @@ def test_a_generator_is_read_only_a_little_ahead() -> None:
     for _ in range(50):
         next(scores)
     assert read <= 50 + 3 * 4 + 16
-    scores.close()  # type: ignore[attr-defined]
+    scores.close()
 
 
 def test_the_callers_error_comes_through(red: Scorer) -> None:

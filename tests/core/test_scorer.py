@@ -12,6 +12,7 @@ from PIL import Image
 
 from resmem_plugin import Provenance, Score, Scorer, score_images
 from resmem_plugin.core.errors import FailedImagesWarning, OptionError, ScoringError
+from resmem_plugin.core.preprocess import pixels
 from resmem_plugin.core.progress import Progress
 from tests.conftest import flat
 from tests.models import Red
@@ -32,6 +33,13 @@ def test_the_signature_is_the_designs() -> None:
         "exif_transpose": False,
         "storage_options": None,
     }
+
+
+def test_a_front_end_may_decode_and_batch_by_itself(red: Scorer) -> None:
+    image = red.reader.read(flat(51)).image
+    assert red.engine.forward(np.stack([pixels(image)])) == pytest.approx([0.2])
+    with pytest.raises(AttributeError):
+        red.engine = red.engine  # type: ignore[misc]
 
 
 def test_scores_are_frozen_and_in_order(red: Scorer) -> None:

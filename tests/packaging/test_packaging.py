@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import zipfile
-from importlib.metadata import metadata, requires
+from importlib.metadata import metadata, requires, version
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+from tests.packaging.conftest import ROOT
 
 
 def test_the_wheel_holds_the_package_and_its_licences_and_no_weights(wheel: Path) -> None:
@@ -33,10 +26,48 @@ def test_the_wheel_holds_the_package_and_its_licences_and_no_weights(wheel: Path
     assert wheel.stat().st_size < 1_000_000
 
 
+def test_the_wheel_holds_what_fiftyone_needs_once(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    inside = "resmem_plugin/fiftyone/plugin/"
+    shipped = {name.removeprefix(inside) for name in archive.namelist() if name.startswith(inside)}
+    icons = {"assets/memorability-light.svg", "assets/memorability-dark.svg"}
+    assert shipped == {"fiftyone.yml", "requirements.txt", *icons}
+    for name in shipped:
+        assert archive.read(inside + name) == (ROOT / name).read_bytes()
+
+
+def test_the_manifest_agrees_with_the_metadata() -> None:
+    manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
+    assert manifest["version"] == version("resmem-plugin")
+    assert manifest["license"] == metadata("resmem-plugin")["License-Expression"]
+    wanted = {str(requirement.specifier) for requirement in _requirements() if requirement.name == "fiftyone"}
+    assert {str(SpecifierSet(manifest["fiftyone"]["version"]))} == wanted
+    assert (ROOT / manifest["py_entry"]).is_file()
+
+
+def test_requirements_are_the_dependencies_and_the_weights() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    listed = {str(Requirement(line)) for line in lines if not line.startswith("#")}
+    wanted = [req for req in _requirements() if req.marker is None or req.name == "resmem"]
+    for requirement in wanted:
+        requirement.marker = None
+    assert listed == {str(requirement) for requirement in wanted}
+
+
+def test_the_icons_are_small_drawings() -> None:
+    for name in ("memorability-light.svg", "memorability-dark.svg"):
+        drawing = ElementTree.parse(ROOT / "assets" / name).getroot()
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        assert drawing.get("viewBox") == "0 0 24 24"
+
+
+def _requirements() -> list[Requirement]:
+    return [Requirement(line) for line in requires("resmem-plugin") or []]
+
+
 def test_the_metadata_say_what_the_readme_says() -> None:
     assert metadata("resmem-plugin")["License-Expression"] == "Apache-2.0"
-    requirements = [Requirement(line) for line in requires("resmem-plugin") or []]
-    base = {requirement.name for requirement in requirements if requirement.marker is None}
+    base = {requirement.name for requirement in _requirements() if requirement.marker is None}
     assert base >= {"torch", "torchvision", "pillow", "numpy", "pandas", "tqdm", "fsspec", "safetensors"}
     extras = set(metadata("resmem-plugin").get_all("Provides-Extra") or [])
     assert extras >= {"weights", "fiftyone", "openvino", "all", "test", "dev"}
@@ -51,6 +82,12 @@ def test_constraints_hold_names_and_versions_only() -> None:
 
 def test_constraints_cover_the_dependencies() -> None:
     constrained = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    for line in requires("resmem-plugin") or []:
-        name = Requirement(line).name
+    for name in {requirement.name for requirement in _requirements()}:
         assert name == "resmem-plugin" or name in constrained, name
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_what_the_documents_link_to_is_there(name: str) -> None:
+    linked = re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / name).read_text())
+    assert name != "README.md" or len(linked) > 5
+    assert [path for path in linked if not (ROOT / path).exists()] == []

@@ -33,3 +33,15 @@ class Engine(Protocol):
         Raises:
             EvalModeError: if the model was switched to training mode.
         """
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether the network has embeddings: the published one has, a caller's own may not."""
+
+    def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> activations of the head's last hidden layer (B, 256).
+
+        Raises:
+            EvalModeError: if the model was switched to training mode.
+            OptionError: if the network has no embeddings.
+        """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,7 @@ _FP32_PARTS: dict[
     "mps": (),
 }
 _setting_fp32 = threading.RLock()
+_OPERATIONS_AN_IMAGE = 27.16e9
 _BATCH_SIZES = {"cpu": 8, "mps": 32, "cuda": 128}  # on a CPU larger batches are no quicker, only slower to interrupt
 
 
@@ -86,6 +89,29 @@ class PyTorchEngine:
             ForkError: in a process forked from the one that loaded the network.
             OptionError: if a caller's model returns something other than one number an image.
         """
+        return self._run(self._scores, batch)
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether the model has what `embed` needs: a method of that name."""
+        return callable(getattr(self.model, "embed", None))
+
+    def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> activations of the head's last hidden layer (B, 256).
+
+        Batches are halved and errors raised as by `forward`.
+
+        Raises:
+            OptionError: if a caller's model has no method `embed`, or it returns something other than (B, D).
+        """
+        if not self.can_embed:
+            raise OptionError(
+                f"the model, a {type(self.model).__name__}, has no embeddings: give it a method embed(x), float images "
+                "(B, 3, 227, 227) in [0, 1] -> (B, D), or use the published weights"
+            )
+        return self._run(self._embeddings, batch)
+
+    def _run(self, compute: Callable[[Tensor], Tensor], batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         if os.getpid() != self._process:
             raise ForkError(
                 "this network was loaded before the process was forked, and torch's threads do not survive that: start "
@@ -94,25 +120,35 @@ class PyTorchEngine:
         if isinstance(self.model, nn.Module) and any(module.training for module in self.model.modules()):
             raise EvalModeError("the model is in training mode, where its scores would be wrong: call model.eval()")
         try:
-            return self._forward(batch)
+            with torch.inference_mode(), self._arithmetic():
+                return compute(self._input(batch)).to("cpu", torch.float32).numpy()
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         middle = len(batch) // 2
-        return np.concatenate([self.forward(batch[:middle]), self.forward(batch[middle:])])
+        return np.concatenate([self._run(compute, half) for half in (batch[:middle], batch[middle:])])
 
-    def _forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        with torch.inference_mode(), self._arithmetic():
-            x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)  # channels-last without a copy
-            if not isinstance(self.model, ResMemNetwork):
-                x = x.contiguous()  # a caller's model may not take channels-last: upstream's does not
-            scores = self.model(x.to(torch.float32).div_(255))
-        if not isinstance(scores, Tensor) or scores.numel() != len(batch):
-            found = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
-            raise OptionError(f"the model returned {found} for {len(batch)} images: it must return (B, 1) or (B,)")
-        return scores.reshape(-1).to("cpu", torch.float32).numpy()
+    def _input(self, batch: npt.NDArray[np.uint8]) -> Tensor:
+        x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)  # channels-last without a copy
+        if not isinstance(self.model, ResMemNetwork):
+            x = x.contiguous()  # a caller's model may not take channels-last: upstream's does not
+        return x.to(torch.float32).div_(255)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        scores = self.model(x)
+        if not isinstance(scores, Tensor) or scores.numel() != len(x):
+            raise OptionError(f"the model returned {_shape(scores)} for {len(x)} images: it must return (B, 1) or (B,)")
+        return scores.reshape(-1)
+
+    def _embeddings(self, x: Tensor) -> Tensor:
+        embeddings = cast("ResMemNetwork", self.model).embed(x)  # or a caller's model with such a method
+        if not isinstance(embeddings, Tensor) or embeddings.dim() != 2 or len(embeddings) != len(x):
+            raise OptionError(
+                f"the model's embed returned {_shape(embeddings)} for {len(x)} images: it must return (B, D)"
+            )
+        return embeddings
 
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:
@@ -147,6 +183,26 @@ def resolve(device: str, precision: str) -> tuple[str, str]:
     if precision not in _DTYPES:
         raise OptionError(f"precision must be auto, {', '.join(_DTYPES)} with the pytorch engine, not {precision!r}")
     return str(found), precision
+
+
+@functools.cache
+def expected_images_per_s(precision: str) -> float:
+    """About how many images a second this CPU will score: the block that the network mostly consists of is timed.
+
+    Takes a tenth of a second, or where the processor lacks that arithmetic half a second; once in a process.
+    """
+    block = nn.Sequential(nn.Conv2d(1024, 256, 1), nn.Conv2d(256, 256, 3, padding=1), nn.Conv2d(256, 1024, 1))
+    block.to(_DTYPES[precision]).to(memory_format=torch.channels_last)
+    images, side = 4, 15
+    x = torch.rand(images, 1024, side, side).to(_DTYPES[precision], memory_format=torch.channels_last)
+    times = []
+    with torch.inference_mode():
+        for _ in range(3):
+            began = time.perf_counter()
+            block(x)
+            times.append(time.perf_counter() - began)
+    operations = 2 * images * side**2 * (2 * 1024 * 256 + 9 * 256**2)
+    return operations / min(times) / _OPERATIONS_AN_IMAGE
 
 
 def _device(name: str) -> torch.device:
@@ -184,6 +240,10 @@ def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
         if isinstance(module, nn.Conv2d):
             module.to(dtype)
     network.features.fc.to(dtype)
+
+
+def _shape(result: object) -> str:
+    return f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
 
 
 def _identity(model: Model) -> str:

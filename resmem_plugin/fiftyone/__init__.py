@@ -1,0 +1,39 @@
+"""ResMem in FiftyOne: the SDK call, the plugin's operators and panel, and a model for `apply_model`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resmem_plugin.fiftyone.computation import Summary
+    from resmem_plugin.fiftyone.compute import compute_memorability
+    from resmem_plugin.fiftyone.model import MemorabilityModel
+
+__all__ = ["MemorabilityModel", "Summary", "compute_memorability", "register"]
+
+_HOMES = {
+    "MemorabilityModel": "resmem_plugin.fiftyone.model",
+    "Summary": "resmem_plugin.fiftyone.computation",
+    "compute_memorability": "resmem_plugin.fiftyone.compute",
+}
+
+
+def register(plugin: Any) -> None:
+    """Hand the operators and the panel to FiftyOne's plugin loader."""
+    from resmem_plugin.fiftyone.operators import OPERATORS
+    from resmem_plugin.fiftyone.panel import MemorabilityPanel
+
+    for operator in OPERATORS:
+        plugin.register(operator)
+    plugin.register(MemorabilityPanel)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

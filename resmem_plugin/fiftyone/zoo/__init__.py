@@ -1,0 +1,104 @@
+"""ResMem as a remote source of FiftyOne's model zoo: `foz.load_zoo_model("resmem/memorability")`.
+
+FiftyOne copies this folder alone into its model zoo, under the name that manifest.json says, and runs this file from
+there at every call. So it holds no state and only knocks at the door of `resmem_plugin`, which must be installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resmem_plugin.fiftyone.model import MemorabilityModel
+
+_INSTALL = 'pip install "resmem-plugin[fiftyone,weights]"'
+
+
+def download_model(model_name: str, model_path: str) -> None:
+    """Find the weights, and leave a note in the place of the file that FiftyOne expects.
+
+    Nothing is downloaded: the weights come with the distribution `resmem`, under its own non-commercial licence.
+
+    Args:
+        model_name: the model's name in the zoo.
+        model_path: where FiftyOne looks for the model's file.
+
+    Raises:
+        ImportError: if `resmem_plugin` is not installed.
+        WeightsNotFoundError: if the weights are not.
+    """
+    with _needing_the_package(model_name):
+        from resmem_plugin.core.weights import LICENCE, find_weights
+
+    note = {
+        "about": "ResMem's weights were found. They stay where pip put them, and this file is all that FiftyOne keeps.",
+        "sha256": find_weights().sha256,
+        "licence": LICENCE,
+    }
+    with contextlib.suppress(OSError):  # a folder that cannot be written to: FiftyOne will only ask again
+        Path(model_path).write_text(json.dumps(note, indent=4) + "\n", encoding="utf-8")
+
+
+def load_model(model_name: str, model_path: str, **options: Any) -> MemorabilityModel:
+    """Build the model.
+
+    Args:
+        model_name: the model's name in the zoo.
+        model_path: where FiftyOne looks for the model's file; not needed.
+        options: of `MemorabilityModel`, given to `foz.load_zoo_model`: device, precision, batch_size, ...
+
+    Raises:
+        ImportError: if `resmem_plugin` is not installed.
+        WeightsError: if the weights cannot be had.
+    """
+    del model_path
+    with _needing_the_package(model_name):
+        from resmem_plugin.fiftyone.model import MemorabilityModel
+
+    return MemorabilityModel(**options)
+
+
+def resolve_input(model_name: str, ctx: Any) -> Any:
+    """The part of the form of FiftyOne's operator `apply_zoo_model` that is about this model."""
+    del model_name, ctx
+    from fiftyone.operators import types
+
+    inputs = types.Object()
+    inputs.enum(
+        "device",
+        ["auto", "cpu", "cuda", "mps"],
+        default="auto",
+        label="Device",
+        description="Where the network runs. auto: CUDA, then MPS, then the CPU",
+    )
+    inputs.enum(
+        "precision",
+        ["auto", "fp32", "fp16", "bf16"],
+        default="auto",
+        label="Precision",
+        description="auto: fp16 on CUDA, else fp32, which gives the published model's scores",
+    )
+    return types.Property(inputs)
+
+
+def parse_parameters(model_name: str, ctx: Any, params: dict[str, Any]) -> None:
+    """Take out what was left empty in the form, so that the defaults hold."""
+    del model_name, ctx
+    for name in [name for name, value in params.items() if value in (None, "")]:
+        del params[name]
+
+
+@contextlib.contextmanager
+def _needing_the_package(model_name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "resmem_plugin":
+            raise
+        raise ImportError(
+            f"the zoo model {model_name} needs the package resmem-plugin, which this Python does not have: {_INSTALL}"
+        ) from error

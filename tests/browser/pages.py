@@ -1,0 +1,264 @@
+"""The FiftyOne App as a person sees it: what is on the page is read from the page, and done with mouse and keyboard."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from playwright.sync_api import Error, Locator, Page, expect
+
+PLUGIN = "@resmem/memorability"
+PATIENCE_S = 60
+expect.set_options(timeout=PATIENCE_S * 1000)
+T = TypeVar("T")
+
+_RECORDER = """
+window.seen = {progress: [], notices: []};
+new MutationObserver(() => {
+  const bar = document.querySelector('[data-cy=operators-prompt-view-modal] [role=progressbar][aria-valuenow]');
+  if (bar) {
+    const text = bar.closest('[role=dialog]').innerText, last = seen.progress.at(-1);
+    if (last !== text) seen.progress.push(text);
+  }
+  for (const notice of document.querySelectorAll('#notistack-snackbar'))
+    if (notice.innerText && !seen.notices.includes(notice.innerText)) seen.notices.push(notice.innerText);
+}).observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
+"""
+"""Progress and notices pass quickly: the page itself writes down what it shows."""
+
+_WHERE = """button => {
+  const ends = element => element.getBoundingClientRect().right;
+  return ends(button) > ends(button.parentElement) + 1 ? 'in the menu' : 'in the row';
+}"""
+
+_RESULT = """() => {
+  const dialog = document.querySelector('[data-cy=operators-prompt-view-modal]');
+  if (!dialog || dialog.querySelector('[role=progressbar]')) return '';
+  return dialog.innerText.replace(/Done\\s*$/, '').trim();
+}"""
+
+_BARS = """chart => [...chart.querySelectorAll('.bars .point path')].map((path, index) => {
+  const {left, right, top, bottom} = path.getBoundingClientRect();
+  const {p0, p1, s} = chart.calcdata[0][index];
+  return {left, right, top, bottom, low: p0, high: p1, count: s};
+})"""
+
+
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = PATIENCE_S) -> T:
+    """Look again until what is seen is what is wanted; fails with what was seen last."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        seen: T | Error
+        try:
+            seen = look()
+            if wanted(seen):
+                return seen
+        except Error as error:  # the App replaced an element while it was read
+            seen = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not seen within {patience_s} s; last: {seen!r}")
+        time.sleep(0.05)
+
+
+def settled(look: Callable[[], T], quiet_s: float, patience_s: float = PATIENCE_S) -> T:
+    """Look until nothing has changed for a while; fails if that never happens."""
+    deadline = time.monotonic() + patience_s
+    seen, since = look(), time.monotonic()
+    while time.monotonic() - since < quiet_s:
+        assert time.monotonic() < deadline, f"still changing after {patience_s} s; last: {seen!r}"
+        time.sleep(0.05)
+        now = look()
+        if now != seen:
+            seen, since = now, time.monotonic()
+    return seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A bar of a chart: its box in the window in pixels, and what it stands for.
+
+    Attributes:
+        low: the lower end of its range of values.
+        high: the upper end.
+        count: its height.
+    """
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    low: float
+    high: float
+    count: float
+
+
+class App:
+    """One page of a browser that shows the App.
+
+    Attributes:
+        page: Playwright's page.
+        errors: what the page wrote to the browser's console as errors, but for fonts that it wants from elsewhere.
+    """
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self._address = page, address
+        self.errors: list[str] = []
+        page.set_default_timeout(PATIENCE_S * 1000)
+        page.add_init_script(_RECORDER)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._note_error)
+
+    def open(self, dataset: str) -> None:
+        """Open a data set, wait for its pictures, and put the advertisement away."""
+        self.page.goto(f"{self._address}/datasets/{dataset}")
+        expect(self.page.get_by_test_id("fo-grid").get_by_test_id("looker").first).to_be_visible()
+        self.page.get_by_role("button", name="Dismiss").click()
+
+    def press(self, operator: str) -> None:
+        """Press an operator's button above the grid; where the row has no room for it, in the menu at its end."""
+        button = self.page.locator(f'[data-item-id="{PLUGIN}/{operator}"]')
+        if eventually(lambda: button.first.evaluate(_WHERE)) == "in the menu":
+            self.page.locator("[data-itemid=grid-actions-row] svg[data-testid=ExpandMoreIcon]").click()
+            expect(button).to_have_count(2)
+        button.last.click()
+
+    def form(self) -> Form:
+        """The form that is open, once it has its defaults."""
+        form = Form(self.page)
+        expect(form.submit_button).to_be_enabled()
+        return form
+
+    @property
+    def progress(self) -> list[tuple[int, str]]:
+        """What the progress dialog has shown since the data set was opened: percentage and label, in order."""
+        shown: list[str] = self.page.evaluate("seen.progress")
+        parts = [re.match(r"(\d+)%\s*(.*?)\s*Done", text, re.DOTALL) for text in shown]
+        return [(int(part[1]), part[2]) for part in parts if part]
+
+    @property
+    def notices(self) -> list[str]:
+        """The notices that have popped up since the data set was opened."""
+        notices: list[str] = self.page.evaluate("seen.notices")
+        return notices
+
+    def result(self) -> str:
+        """Wait until the dialog that showed the progress shows the result; returns its text."""
+        text: str = eventually(lambda: self.page.evaluate(_RESULT))
+        return text
+
+    def close_result(self) -> None:
+        """Put the result away, and see that it goes."""
+        self.page.get_by_role("dialog").get_by_role("button", name="Done").click()
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+
+    def fields(self) -> list[str]:
+        """The fields in the sidebar."""
+        entries = self.page.locator("[data-cy^=sidebar-field-container-]")
+        names: list[str] = entries.evaluate_all("all => all.map(entry => entry.dataset.cy)")
+        return [name.removeprefix("sidebar-field-container-") for name in names]
+
+    def show(self, field: str, *, ticked: bool = True) -> None:
+        """Tick a field in the sidebar, so that its value stands on every picture, or take the tick away."""
+        box = self.page.get_by_test_id(f"checkbox-{field}").locator("input")
+        if box.is_checked() != ticked:
+            box.click()
+
+    def on_pictures(self, field: str) -> list[str]:
+        """What the pictures in the grid show of a ticked field, in reading order; "" where a picture shows nothing."""
+        cells: list[tuple[float, float, str]] = self.page.get_by_test_id("looker").evaluate_all(
+            """(all, field) => all.map(picture => {
+                 const box = picture.getBoundingClientRect();
+                 return [box.top, box.left, picture.querySelector(`[data-cy="tag-${field}"]`)?.innerText ?? ''];
+               })""",
+            field,
+        )
+        return [text for _, _, text in sorted(cells)]
+
+    def count(self) -> int:
+        """The number of samples that the App says are in the view."""
+        return int(self.page.get_by_test_id("entry-counts").inner_text(timeout=1000).split()[0].replace(",", ""))
+
+    def open_panel(self, name: str) -> Panel:
+        """Open a panel with the "+" beside the grid's tab."""
+        self.page.get_by_test_id("new-panel-btn").first.click()
+        self.page.get_by_test_id(f"new-panel-option-{name}").click()
+        return Panel(self.page, name)
+
+    def picture(self, path: Path) -> None:
+        """Save what the window shows."""
+        self.page.screenshot(path=path)
+
+    def _note_error(self, message: Any) -> None:
+        if message.type == "error" and message.location.get("url", "").startswith(self._address):
+            self.errors.append(message.text)
+
+
+class Form:
+    """An operator's form; a question is named by its label."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._dialog = page.get_by_test_id("operators-prompt-modal")
+        self.submit_button = self._dialog.locator("button:not([aria-haspopup])").last
+
+    def see(self, text: str) -> None:
+        """Wait until the form says this."""
+        expect(self._dialog).to_contain_text(text)
+
+    def fill(self, label: str, text: str) -> None:
+        """Write into a text field."""
+        self._after(label, "input").fill(text)
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose from a drop-down list."""
+        self._after(label, "*[@role='combobox']").click()
+        self._page.get_by_role("option", name=option, exact=True).click()
+
+    def submit(self) -> None:
+        """Press the button that starts the work, once it lets itself be pressed."""
+        self.submit_button.click()
+
+    def _after(self, label: str, element: str) -> Locator:
+        return self._dialog.locator(f"xpath=.//p[normalize-space()='{label}']/following::{element}[1]")
+
+
+class Panel:
+    """A panel beside the grid."""
+
+    def __init__(self, page: Page, name: str) -> None:
+        self._page = page
+        self._panel = page.get_by_test_id(f"panel-content-{name}")
+        self._charts = self._panel.locator(".js-plotly-plot")
+        expect(self._panel).to_be_visible()
+
+    def see(self, text: str) -> None:
+        """Wait until the panel says this."""
+        expect(self._panel).to_contain_text(text)
+
+    def press(self, label: str) -> None:
+        """Press one of the panel's buttons."""
+        self._panel.get_by_role("button", name=label, exact=True).click()
+
+    def bars(self, plot: int = 0) -> list[Bar]:
+        """The bars of a bar chart, from left to right; none while it is drawn."""
+        drawn: list[dict[str, float]] = self._charts.nth(plot).evaluate(_BARS)
+        return [Bar(**bar) for bar in drawn if bar["count"] is not None]  # the panel fills its lists up with nothing
+
+    def click_bar(self, index: int, plot: int = 0) -> None:
+        """Click in the middle of a bar."""
+        bar = self.bars(plot)[index]
+        self._page.mouse.click((bar.left + bar.right) / 2, (bar.top + bar.bottom) / 2)
+
+    def select_bars(self, first: int, last: int, plot: int = 0) -> None:
+        """Draw a box around neighbouring bars with the mouse."""
+        bars = self.bars(plot)
+        area = self._charts.nth(plot).locator(".nsewdrag").first.bounding_box()
+        assert area is not None
+        self._page.mouse.move(bars[first].left + 2, area["y"] + 2)
+        self._page.mouse.down()
+        self._page.mouse.move(bars[last].right - 2, area["y"] + area["height"] - 2, steps=10)
+        self._page.mouse.up()

@@ -1,0 +1,27 @@
+"""The App's server as `fiftyone app launch` runs it, with a stand-in for the network if one is named.
+
+python -m tests.browser.serve --port 5151 [--stand-in slow --forwarded FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from fiftyone.server.main import start_server
+
+from tests.browser.stand_ins import STAND_INS, use
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--stand-in", choices=STAND_INS)
+    parser.add_argument("--forwarded", default="")
+    options = parser.parse_args()
+    if options.stand_in:
+        use(STAND_INS[options.stand_in], options.forwarded)
+    start_server(port=options.port, address="127.0.0.1")
+
+
+if __name__ == "__main__":
+    main()

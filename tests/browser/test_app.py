@@ -1,0 +1,227 @@
+"""The plugin in the real App, in a real browser: what a curator does and sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from resmem_plugin import Scorer
+from resmem_plugin.fiftyone import compute_memorability
+from tests.browser.conftest import MakeDataset, Open, Serve
+from tests.browser.pages import App, eventually, settled
+from tests.browser.stand_ins import REASON, SECONDS_AN_IMAGE
+
+pytestmark = [pytest.mark.browser, pytest.mark.weights]
+
+COMPUTE, SORT, PANEL = "compute_memorability", "sort_by_memorability", "memorability_panel"
+FIELD_LABEL = "Field for the scores"
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> list[Path]:
+    """Forty small pictures; `Red` scores the n-th as n * 6 / 255."""
+    paths = [tmp_path / f"{number:02}.png" for number in range(40)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (32, 32), (number * 6, 90, 160)).save(path)
+    return paths
+
+
+@pytest.fixture
+def broken(tmp_path: Path, photos: dict[str, Path]) -> list[Path]:
+    """A missing file, a truncated one, a text and an empty one, each named like a picture."""
+    paths = [tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")]
+    paths[1].write_bytes(photos["flower.jpg"].read_bytes()[:9000])
+    paths[2].write_text("no picture")
+    paths[3].write_bytes(b"")
+    return paths
+
+
+def compute(app: App, field: str) -> str:
+    """Press the button, name the field, wait for the end; returns what the App says then."""
+    app.press(COMPUTE)
+    form = app.form()
+    form.fill(FIELD_LABEL, field)
+    form.submit()
+    return app.result()
+
+
+def stored(dataset: Any, *fields: str) -> list[Any]:
+    """What the database holds now."""
+    dataset.reload()
+    return dataset.values(list(fields)) if dataset.has_field(fields[0]) else [[None] * len(dataset) for _ in fields]
+
+
+def test_a_curator_scores_sorts_and_cuts(
+    serve: Serve,
+    open_app: Open,
+    make_dataset: MakeDataset,
+    photos: dict[str, Path],
+    scorer: Scorer,
+    take_picture: Callable[[App, str], None],
+) -> None:
+    dataset = make_dataset(photos.values())
+    app = open_app(serve(None), dataset)
+
+    app.press(COMPUTE)
+    form = app.form()
+    form.fill(FIELD_LABEL, "mem")
+    form.choose("Device", "cpu")
+    form.see(f"{len(photos)} of {len(photos)} images will be scored")
+    take_picture(app, "form")
+    form.submit()
+    eventually(lambda: app.progress, lambda shown: bool(shown) and shown[-1][0] > 0)
+    take_picture(app, "progress")
+    assert f"{len(photos)} scored, 0 failed" in app.result()
+    percentages = [percentage for percentage, _ in app.progress]
+    assert len(percentages) >= 2
+    assert percentages == sorted(percentages)
+    take_picture(app, "result")
+    app.close_result()
+
+    eventually(app.fields, lambda fields: "mem" in fields)
+    paths, scores = stored(dataset, "filepath", "mem")
+    expected = [score.memorability for score in scorer.score(paths)]
+    assert scores == pytest.approx(expected, abs=1e-6)
+    eventually(lambda: app.on_pictures("mem"), lambda shown: len(shown) == len(photos) and all(shown))
+
+    app.show("filepath")
+    ranked = [path for _, path in sorted(zip(scores, paths, strict=True), reverse=True)]
+    assert ranked != paths
+    app.press(SORT)
+    app.form().submit()
+    eventually(lambda: app.on_pictures("filepath"), lambda shown: shown == ranked)
+    app.show("filepath", ticked=False)
+
+    panel = app.open_panel(PANEL)
+    bars = eventually(panel.bars)
+    take_picture(app, "panel")
+    app.show("filepath")
+    tallest = max(range(len(bars)), key=lambda index: bars[index].count)
+    low, high = bars[tallest].low, bars[tallest].high
+    within = {path for path, score in zip(paths, scores, strict=True) if low <= score < high}
+    assert 0 < len(within) == bars[tallest].count < len(photos)
+    panel.click_bar(tallest)
+    eventually(app.count, lambda count: count == len(within))
+    eventually(lambda: app.on_pictures("filepath"), lambda shown: set(shown) == within)
+    assert app.errors == []
+
+
+def test_the_panel_cuts_by_a_box_and_goes_back(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path], red: Scorer
+) -> None:
+    dataset = make_dataset(colours)
+    compute_memorability(dataset, "mem", scorer=red)
+    app = open_app(serve(None), dataset)
+    panel = app.open_panel(PANEL)
+    bars = eventually(panel.bars)
+    panel.select_bars(2, 6)
+    low, high = bars[2].low - 1e-6, bars[6].high + 1e-6
+    within = [score for score in dataset.values("mem") if low <= score <= high]
+    assert 0 < len(within) < len(colours)
+    eventually(app.count, lambda count: count == len(within))
+    panel.see(f"{len(within)} of {len(within)} scored")
+    panel.press("Reset")
+    eventually(app.count, lambda count: count == len(colours))
+    panel.see(f"{len(colours)} of {len(colours)} scored")  # and nothing of the narrow view is left over
+    eventually(
+        panel.bars, lambda found: [(bar.low, bar.count) for bar in found] == [(bar.low, bar.count) for bar in bars]
+    )
+    panel.select_bars(0, 1)
+    cut = sum(int(bar.count) for bar in bars[:2])
+    eventually(app.count, lambda count: count == cut)
+    panel.press("Reset")
+    eventually(app.count, lambda count: count == len(colours))
+    app.show("filepath")
+    panel.press("Most memorable")
+    eventually(lambda: app.on_pictures("filepath"), lambda shown: shown == [str(path) for path in reversed(colours)])
+    assert app.errors == []
+
+
+def test_failures_are_named(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, photos: dict[str, Path], broken: list[Path]
+) -> None:
+    good = [photos["coffee.png"], photos["rocket.jpg"], photos["moon.png"]]
+    dataset = make_dataset([broken[0], good[0], *broken[1:], *good[1:]])
+    app = open_app(serve(None), dataset)
+    result = compute(app, "mem")
+    for path in broken:
+        assert path.name in result
+    app.close_result()
+
+    paths, scores, reasons = stored(dataset, "filepath", "mem", "mem_error")
+    failed = {path for path, score, reason in zip(paths, scores, reasons, strict=True) if score is None and reason}
+    assert failed == {str(path) for path in broken}
+    assert all(score is not None for path, score in zip(paths, scores, strict=True) if path not in failed)
+
+    app.show("filepath")
+    panel = app.open_panel(PANEL)
+    panel.press("Failed")
+    eventually(app.count, lambda count: count == len(broken))
+    eventually(lambda: app.on_pictures("filepath"), lambda shown: set(shown) == failed)
+
+
+def test_a_failing_model_is_reported_and_the_app_goes_on(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
+) -> None:
+    server, dataset = serve("failing-once"), make_dataset(colours)
+    app = open_app(server, dataset)
+    assert REASON in compute(app, "mem")
+    assert any("could not be computed" in notice for notice in app.notices)
+    app.close_result()
+
+    written = np.array([score is not None for score in stored(dataset, "mem")[0]])
+    assert 0 < written.sum() < len(colours)
+    before = server.forwarded
+    assert REASON not in compute(app, "mem")
+    app.close_result()
+    assert server.forwarded - before == len(colours) - written.sum()
+    assert stored(dataset, "mem")[0] == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
+
+
+def test_a_closed_browser_loses_nothing_that_was_written(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
+) -> None:
+    server, dataset = serve("slow"), make_dataset(colours)
+    app = open_app(server, dataset)
+    app.press(COMPUTE)
+    form = app.form()
+    form.fill(FIELD_LABEL, "mem")
+    form.submit()
+    eventually(lambda: stored(dataset, "mem")[0], lambda scores: any(score is not None for score in scores))
+    told = eventually(lambda: [label for percentage, label in app.progress if percentage])[-1]
+    app.page.close()
+    settled(lambda: server.forwarded, quiet_s=4 * 8 * SECONDS_AN_IMAGE)  # some batches of 8
+
+    written = {
+        path: score for path, score in zip(*stored(dataset, "filepath", "mem"), strict=True) if score is not None
+    }
+    assert int(told.split()[0]) <= len(written) < len(colours)
+    before = server.forwarded
+    app = open_app(server, dataset)
+    compute(app, "mem")
+    assert server.forwarded - before == len(colours) - len(written)
+    scores = dict(zip(*stored(dataset, "filepath", "mem"), strict=True))
+    assert {path: scores[path] for path in written} == written
+    assert list(scores.values()) == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
+
+
+def test_the_empty_panel_opens_the_form_which_refuses_names_that_cannot_be(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
+) -> None:
+    app = open_app(serve(None), make_dataset(colours[:2]))
+    panel = app.open_panel(PANEL)
+    panel.see("No memorability yet")
+    panel.press("Compute memorability")
+    form = app.form()
+    for name in ("2nd score", "filepath", "a.b"):
+        form.fill(FIELD_LABEL, name)
+        form.see(f"'{name}' cannot name a field")
+        expect(form.submit_button).to_be_disabled()
+    form.fill(FIELD_LABEL, "second_score")
+    expect(form.submit_button).to_be_enabled()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from resmem_plugin import Scorer
+from tests.models import Red
+
+
+@pytest.fixture
+def dataset(database: str) -> Iterator[Any]:
+    """An empty data set of FiftyOne's, in the tests' own database."""
+    import fiftyone as fo
+
+    made = fo.Dataset(f"test-{uuid.uuid4().hex[:12]}")
+    yield made
+    made.delete()
+
+
+@pytest.fixture(scope="session")
+def upright_red() -> Scorer:
+    """As `red`, but with images turned upright, as objects need them."""
+    return Scorer(device="cpu", model=Red(), batch_size=4, exif_transpose=True)
+
+
+@pytest.fixture
+def reds(tmp_path: Path) -> list[str]:
+    """Ten pictures that `red` scores as 0, .1, ... .9."""
+    paths = [tmp_path / f"{number}.png" for number in range(10)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (round(25.5 * number), 0, 0)).save(path)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def bad(tmp_path: Path, photos: dict[str, Path]) -> dict[str, str]:
+    """Files that are no images, by what is wrong with them."""
+    paths = {name: tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")}
+    content = photos["rocket.jpg"].read_bytes()
+    paths["truncated"].write_bytes(content[: len(content) // 3])
+    paths["text"].write_text("not a picture")
+    paths["empty"].touch()
+    shutil.copy(photos["rocket.jpg"], tmp_path / "good.jpg")
+    return {name: str(path) for name, path in paths.items()}
