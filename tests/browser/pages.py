@@ -48,6 +48,10 @@ _BARS = """chart => [...chart.querySelectorAll('.bars .point path')].map((path, 
 })"""
 
 
+_OF_THE_APP = {"entry is loading"}
+"""What the App's own router complains of, now and then, where it is asked for a page that it is still loading."""
+
+
 def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = PATIENCE_S) -> T:
     """Look again until what is seen is what is wanted; fails with what was seen last."""
     deadline = time.monotonic() + patience_s
@@ -101,7 +105,8 @@ class App:
 
     Attributes:
         page: Playwright's page.
-        errors: what the page wrote to the browser's console as errors, but for fonts that it wants from elsewhere.
+        errors: what went wrong in the page or was written to the browser's console as an error, but for fonts that it
+            wants from elsewhere and what the App's own router complains of.
     """
 
     def __init__(self, page: Page, address: str) -> None:
@@ -109,7 +114,7 @@ class App:
         self.errors: list[str] = []
         page.set_default_timeout(PATIENCE_S * 1000)
         page.add_init_script(_RECORDER)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self._note(error.message))
         page.on("console", self._note_error)
 
     def open(self, dataset: str) -> None:
@@ -194,7 +199,11 @@ class App:
 
     def _note_error(self, message: Any) -> None:
         if message.type == "error" and message.location.get("url", "").startswith(self._address):
-            self.errors.append(message.text)
+            self._note(message.text)
+
+    def _note(self, text: str) -> None:
+        if text not in _OF_THE_APP:
+            self.errors.append(text)
 
 
 class Form:
