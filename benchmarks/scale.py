@@ -21,10 +21,13 @@ import psutil
 from resmem_plugin import Provenance, Score
 from resmem_plugin.core.progress import Progress
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.statistics import distribution, means_by_class
+from resmem_plugin.fiftyone.fields import ScoreField
+from resmem_plugin.fiftyone.panel import MemorabilityPanel
+from resmem_plugin.fiftyone.schema import DEFAULT_FIELD
+from tests.fiftyone.desk import Desk
 from tests.mongod import own_mongod
 
-CHUNK = 256
+CHUNK = 1000
 
 
 class Instant:
@@ -90,13 +93,15 @@ def main() -> None:
     fo.config.show_progress_bars = False
     scored = data_set(options.samples)
     instant: Any = Instant()
-    compute_memorability(scored[:1000], "warm_up", scorer=instant)
+    compute_memorability(scored[:1000], scorer=instant)
     rates, bare = [], []
     for number in range(options.rounds):
+        ScoreField(scored, DEFAULT_FIELD).delete()
         before, memory = memory_mb(), Memory()
-        summary = compute_memorability(scored, f"round_{number}", scorer=instant, progress=memory)
+        summary = compute_memorability(scored, scorer=instant, progress=memory)
         rates.append(summary.scored / summary.elapsed_s)
-        bare.append(options.samples / timed(partial(set_values_alone, scored, f"bare_{number}")))
+        bare.append(options.samples / timed(partial(set_values_alone, scored, "bare")))
+        scored.delete_sample_field("bare")
         print(
             f"round {number + 1}: {rates[-1]:,.0f} samples/s, set_values alone {bare[-1]:,.0f}; "
             f"memory +{memory.seen[0] - before:.0f} MB after a tenth, +{memory.seen[-1] - before:.0f} MB at the end",
@@ -108,15 +113,18 @@ def main() -> None:
         f"{statistics.median(shares):.0%} of what FiftyOne's set_values alone writes in chunks of {CHUNK}"
     )
 
-    again = timed(lambda: compute_memorability(scored, "round_0", scorer=instant))
+    again = timed(lambda: compute_memorability(scored, scorer=instant))
     print(f"a second run, with nothing to do: {again:.2f} s")
-    views = {"the data set": scored, "a cut of it": scored.match(fo.ViewField("round_0") > 0.7)}
+    desk = Desk(MemorabilityPanel(), scored)
+    desk.event("on_load")
+    desk.event("on_class_field", value="kind")
+    views = {"the data set": scored.view(), "a cut of it": scored.match(fo.ViewField(DEFAULT_FIELD) > 0.7)}
     for name, view in views.items():
-        shown = [timed(partial(distribution, view, "round_0")) for _ in range(options.rounds)]
-        classes = [timed(partial(means_by_class, view, "round_0", "kind")) for _ in range(options.rounds)]
+        desk.view = view
+        shown = [timed(partial(desk.event, "on_change_view")) for _ in range(options.rounds)]
         print(
-            f"panel over {name}: histogram and figures {statistics.median(shown):.2f} s, "
-            f"means by class {statistics.median(classes):.2f} s"
+            f"the panel over {name}, all that an event reckons: {statistics.median(shown):.2f} s "
+            f"({desk.state['figures'].partition(' · ')[0]}, with means by class)"
         )
     scored.delete()
 

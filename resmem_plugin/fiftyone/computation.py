@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
     from resmem_plugin.fiftyone.fields import Key, ScoreWriter
 
-_WRITTEN_AT_ONCE = 256
+_WRITTEN_AT_ONCE = 1000
 _WRITTEN_AFTER_S = 2.0
 _CHECKED_AFTER_S = 1.0
 _FAILURES_NAMED = 10

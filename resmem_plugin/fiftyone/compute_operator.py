@@ -183,11 +183,7 @@ def _conclude(ctx: Any, computation: Computation) -> Iterator[Any]:
         return
     failures = "\n".join(f"- `{_in_a_line(failure)}`" for failure in computation.first_failures)
     more = "\n- ..." if summary.failed > len(computation.first_failures) else ""
-    where = (
-        f"`{computation.field.error_path}` says why for each; the button Failed of the Memorability panel shows them."
-    )
-    if "." in summary.field:
-        where = f"`{computation.field.error_path}` says why for each"
+    where = f"`{computation.field.error_path}` says why for each"
     where += "." if "." in summary.field else "; the Memorability panel's button Failed shows them."
     yield _output(
         ctx,

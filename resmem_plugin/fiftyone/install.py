@@ -78,7 +78,8 @@ def install() -> Path:
 
     Raises:
         MissingPackageError: if FiftyOne is not installed.
-        ResMemError: if FiftyOne has another copy of the plugin, or something else is in the folder's place.
+        ResMemError: if FiftyOne has another copy of the plugin, something else is in the folder's place, or the folder
+            cannot be written.
     """
     folder = _home()
     for copy in find_copies():
@@ -89,7 +90,13 @@ def install() -> Path:
             )
     if os.path.lexists(folder) and not _is_ours(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ResMemError(f"{folder} is in the plugin's place, and is not from `resmem plugin install`: move it away")
-    write(folder)
+    try:
+        write(folder)
+    except OSError as error:
+        raise ResMemError(
+            f"{folder} cannot be written ({error.strerror or error}): mend that, or set FIFTYONE_PLUGINS_DIR to a "
+            "folder that can be"
+        ) from error
     return folder
 
 

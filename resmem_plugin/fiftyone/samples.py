@@ -13,7 +13,7 @@ from resmem_plugin.fiftyone.schema import dataset_images, dataset_of, label_fiel
 Picture: TypeAlias = "tuple[Key, object | ImageError]"
 """The key to score, and what a Scorer takes, or the reason why there is nothing to take."""
 
-_LISTED_AT_ONCE = 5_000
+_LISTED_AT_ONCE = 1_000
 
 
 def images_of(samples: Any, patches_field: str | None) -> tuple[Any, str | None]:

@@ -149,6 +149,13 @@ def test_something_else_in_its_place_is_left_alone(kind: str, plugins: Path) -> 
     assert content(plugins) == before
 
 
+def test_a_folder_that_cannot_be_is_refused_with_a_cure(plugins: Path) -> None:
+    plugins.write_text("not a folder")
+    with pytest.raises(ResMemError, match=r"cannot be written .*FIFTYONE_PLUGINS_DIR"):
+        install()
+    assert plugins.read_text() == "not a folder"
+
+
 def test_a_switched_off_plugin_is_noticed(plugins: Path) -> None:
     import fiftyone.plugins as fop
 

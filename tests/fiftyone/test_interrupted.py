@@ -32,7 +32,7 @@ compute_memorability(fo.load_dataset(name), scorer=Scorer(device="cpu", model=Sl
 @pytest.fixture
 def many(dataset: Any, reds: list[str]) -> Any:
     dataset.persistent = True  # or the killed process would take it along
-    dataset.add_samples([fo.Sample(filepath=path) for path in reds * 12])
+    dataset.add_samples([fo.Sample(filepath=path) for path in reds * 5])
     return dataset
 
 
@@ -61,4 +61,4 @@ def test_a_run_that_is_killed(many: Any, reds: list[str], tmp_path: Path, number
     assert (summary.skipped, summary.scored) == (written, len(many) - written)
     assert (tmp_path / "again").stat().st_size == len(many) - written
     expected = [score.memorability for score in Scorer(device="cpu", model=Counted(os.devnull)).score(reds)]
-    assert many.values("memorability") == pytest.approx(expected * 12)
+    assert many.values("memorability") == pytest.approx(expected * 5)

@@ -5,7 +5,8 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.operators as foo
 import pytest
-from fiftyone.operators.executor import ExecutionContext, Executor
+
+from tests.fiftyone.desk import Desk
 
 SCORES = [0.5, 0.9, None, 0.6, 0.8, 0.7]
 
@@ -22,40 +23,12 @@ def scored(dataset: Any) -> Any:
     return dataset
 
 
-class Desk:
-    """A panel as the App drives it: events in, state, data and requests out."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset, self.view = dataset, dataset.view()
-        self.state: dict[str, Any] = {}
-        self.data: dict[str, Any] = {}
-
-    def event(self, method: str, **params: Any) -> list[str]:
-        """Send an event; returns the operators that the panel asked the App to run."""
-        executor = Executor()
-        request = {
-            "dataset_name": self.dataset.name,
-            "view": self.view._serialize(),
-            "params": {"panel_id": "p", "panel_state": self.state, "__method__": method, **params},
-        }
-        foo.get_operator("@resmem/memorability/memorability_panel").execute(
-            ExecutionContext(request, executor=executor)
-        )
-        asked = []
-        for invoked in executor.to_json()["requests"]:
-            asked.append(invoked["operator_uri"])
-            told = invoked["params"]
-            if asked[-1] == "patch_panel_state":
-                self.state.update(told["state"])
-            elif asked[-1] == "patch_panel_data":
-                self.data.update(told["data"])
-            elif asked[-1] == "set_view":
-                self.view = fo.DatasetView._build(self.dataset, told["view"])
-        return asked
+def open_panel(dataset: Any) -> Desk:
+    return Desk(foo.get_operator("@resmem/memorability/memorability_panel"), dataset)
 
 
 def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
-    desk = Desk(scored)
+    desk = open_panel(scored)
     desk.event("on_load")
     assert desk.state["field"] == "memorability"
     assert "**5** of 6 scored" in desk.state["figures"]
@@ -74,7 +47,7 @@ def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
 
 
 def test_a_box_cuts_from_its_first_bar_to_its_last(scored: Any) -> None:
-    desk = Desk(scored)
+    desk = open_panel(scored)
     desk.event("on_load")
     (bars,) = desk.data["histogram"]
     points = [{"idx": number} for number, edge in enumerate(bars["x"]) if edge and 0.6 <= edge <= 0.8]
@@ -86,7 +59,7 @@ def test_a_box_cuts_from_its_first_bar_to_its_last(scored: Any) -> None:
 
 
 def test_its_buttons(scored: Any) -> None:
-    desk = Desk(scored)
+    desk = open_panel(scored)
     desk.event("on_load")
     desk.event("on_most")
     assert desk.view.values("memorability") == [0.9, 0.8, 0.7, 0.6, 0.5, None]
@@ -97,7 +70,7 @@ def test_its_buttons(scored: Any) -> None:
 
 
 def test_means_by_class(scored: Any) -> None:
-    desk = Desk(scored)
+    desk = open_panel(scored)
     desk.event("on_load")
     assert desk.state["classes"] == ["no classes", "kind"]
     assert "means" not in desk.data
@@ -111,7 +84,7 @@ def test_means_by_class(scored: Any) -> None:
 
 def test_where_nothing_is_scored_it_offers_to(dataset: Any) -> None:
     dataset.add_sample(fo.Sample(filepath="a.png"))
-    desk = Desk(dataset)
+    desk = open_panel(dataset)
     desk.event("on_load")
     assert desk.state["field"] is None
     assert desk.event("on_compute")[0].endswith("prompt_user_for_operation")
@@ -122,7 +95,7 @@ def test_where_nothing_is_scored_it_offers_to(dataset: Any) -> None:
 
 
 def test_what_goes_wrong_is_shown(scored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(scored)
+    desk = open_panel(scored)
     desk.event("on_load")
 
     def broken(*_: object) -> None:
@@ -140,7 +113,7 @@ def test_objects_in_a_view_of_patches(dataset: Any) -> None:
     boxes = [fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=score) for score in (0.5, 0.7)]
     dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=boxes)))
     dataset.add_dynamic_sample_fields()
-    desk = Desk(dataset)
+    desk = open_panel(dataset)
     desk.event("on_load")
     assert desk.state["field"] is None
     desk.view = dataset.to_patches("gt")
@@ -156,7 +129,7 @@ def test_objects_in_a_view_of_patches(dataset: Any) -> None:
 def test_scores_that_another_tool_wrote(dataset: Any) -> None:
     for number, score in enumerate([0.5, 0.7, float("nan"), float("inf"), -3000.0, 70.0]):
         dataset.add_sample(fo.Sample(filepath=f"{number}.png", memorability=score))
-    desk = Desk(dataset)
+    desk = open_panel(dataset)
     desk.event("on_load")
     assert not desk.state["problem"]
     assert "**2** of 6 scored" in desk.state["figures"]
@@ -168,7 +141,7 @@ def test_where_only_objects_are_scored_it_says_so(dataset: Any) -> None:
     box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=0.5)
     dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=[box])))
     dataset.add_dynamic_sample_fields()
-    desk = Desk(dataset)
+    desk = open_panel(dataset)
     desk.event("on_load")
     assert desk.state["objects"] == ["gt"]
 
@@ -183,7 +156,7 @@ def test_it_follows_the_slice_of_a_group(dataset: Any) -> None:
                 fo.Sample(filepath="r.png", group=group.element("right"), memorability=score + 0.5),
             ]
         )
-    desk = Desk(dataset)
+    desk = open_panel(dataset)
     desk.event("on_load")
     assert "mean **0.300**" in desk.state["figures"]
     dataset.group_slice = "right"
