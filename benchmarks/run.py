@@ -21,14 +21,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.variants import VARIANTS
-from resmem_plugin.core.engines.pytorch import PyTorchEngine
+from benchmarks.limits import images_per_s
+from benchmarks.variants import OURS, VARIANTS
+from resmem_plugin import Scorer
 from resmem_plugin.core.preprocess import pixels
-from resmem_plugin.core.weights import find_weights, load_resmem
 from resmem_plugin.demo import photographs
-
-OURS = "resmem-plugin, fp32"
-FORWARD = "forward alone, fp32"
 
 UPSTREAM_SCRIPT = """
 import sys
@@ -40,21 +37,25 @@ print(float(model(transformer(Image.open(sys.argv[1]).convert("RGB")).unsqueeze(
 """
 
 
-def forward_alone(paths: Sequence[str]) -> Callable[[], object]:
-    """The fp32 engine over the same images, decoded beforehand, in the batches that the Scorer makes."""
-    engine = PyTorchEngine(load_resmem(find_weights()), device="cpu", precision="fp32", own=True)
+def forward_alone(engine: str, precision: str, paths: Sequence[str]) -> Callable[[], object]:
+    """An engine over the same images, decoded beforehand, in the batches that the Scorer makes."""
+    built = Scorer(device="cpu", engine=engine, precision=precision).engine
     images = np.stack([pixels(Image.open(path)) for path in paths])
-    starts = range(0, len(images), engine.batch_size)
-    return lambda: [engine.forward(images[start : start + engine.batch_size]) for start in starts]
+    starts = range(0, len(images), built.batch_size)
+    return lambda: [built.forward(images[start : start + built.batch_size]) for start in starts]
 
 
 def throughput(paths: Sequence[str], rounds: int) -> None:
     scorers = {name: build() for name, build in VARIANTS.items()}
     scores = {name: score(paths[:17]) for name, score in scorers.items()}  # the warm-up too
     runs: dict[str, Callable[[], object]] = {name: partial(score, paths) for name, score in scorers.items()}
-    runs[FORWARD] = forward_alone(paths)
+    runs |= {f"{name}, forward": forward_alone(*options, paths) for name, options in OURS.items()}
+    limits = {precision: images_per_s(precision) for _, precision in OURS.values()}
     times: dict[str, list[float]] = {name: [] for name in runs}
+    most: dict[str, list[float]] = {precision: [] for precision in limits}
     for _ in range(rounds):
+        for precision, measure in limits.items():
+            most[precision].append(measure())
         for name, run in runs.items():
             began = time.perf_counter()
             run()
@@ -72,8 +73,15 @@ def throughput(paths: Sequence[str], rounds: int) -> None:
             differences = np.abs(np.subtract(scores[name], scores[upstream[0]]))
             row += f"{differences.max():12.1e}{peak_memory_mb(name, paths):9.0f}"
         print(row, flush=True)
-    shares = [times[FORWARD][number] / times[OURS][number] for number in range(rounds)]
-    print(f"\nEnd to end is {statistics.median(shares):.1%} of forward alone ({min(shares):.1%}-{max(shares):.1%}).")
+    print(f"\n{'':26}{'end to end':>14}{'forward of the':>16}")
+    print(f"{'':26}{'of forward':>14}{'cores limit':>16}   (a matrix product in that precision)")
+    for name, (_, precision) in OURS.items():
+        forward = times[f"{name}, forward"]
+        whole = statistics.median(alone / taken for alone, taken in zip(forward, times[name], strict=True))
+        share = statistics.median(
+            len(paths) / alone / limit for alone, limit in zip(forward, most[precision], strict=True)
+        )
+        print(f"{name:26}{whole:14.1%}{share:16.1%}   {statistics.median(most[precision]):.1f} images/s")
 
 
 def peak_memory_mb(name: str, paths: Sequence[str]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -57,24 +58,25 @@ def upstream_batches() -> Score:
     return score
 
 
-def resmem_plugin(precision: str = "fp32") -> Score:
-    """This project's Scorer with its defaults."""
+def resmem_plugin(engine: str, precision: str) -> Score:
+    """This project's Scorer, with its defaults otherwise."""
     from resmem_plugin import Scorer
 
-    scorer = Scorer(device="cpu", precision=precision)
+    scorer = Scorer(device="cpu", engine=engine, precision=precision)
     return lambda paths: [score.memorability for score in scorer.score(paths)]
 
 
-def resmem_plugin_bf16() -> Score:
-    """This project's Scorer in bfloat16."""
-    return resmem_plugin("bf16")
-
+OURS = {
+    f"{engine}, {precision}": (engine, precision)
+    for engine in ("openvino", "pytorch")
+    for precision in ("fp32", "bf16")
+}
+"""This project's engines and precisions, by the name of their variant."""
 
 VARIANTS: dict[str, Callable[[], Score]] = {
     "upstream, README loop": upstream_readme,
     "upstream, batches of 32": upstream_batches,
-    "resmem-plugin, fp32": resmem_plugin,
-    "resmem-plugin, bf16": resmem_plugin_bf16,
+    **{name: partial(resmem_plugin, *options) for name, options in OURS.items()},
 }
 
 

@@ -14,9 +14,9 @@ from resmem_plugin.core.scores import package_version
 
 if TYPE_CHECKING:
     from resmem_plugin.core.preprocess import transformer
+    from resmem_plugin.core.pretrained import ResMem
     from resmem_plugin.core.scorer import Scorer, score_images
     from resmem_plugin.core.scores import Provenance, Score
-    from resmem_plugin.core.weights import ResMem
 
 __all__ = ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
 
@@ -24,7 +24,7 @@ __version__ = package_version()
 
 _HOMES = {
     "Provenance": "resmem_plugin.core.scores",
-    "ResMem": "resmem_plugin.core.weights",
+    "ResMem": "resmem_plugin.core.pretrained",
     "Score": "resmem_plugin.core.scores",
     "Scorer": "resmem_plugin.core.scorer",
     "score_images": "resmem_plugin.core.scorer",

@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     score.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
-    score.add_argument("--engine", default="auto", help="auto or pytorch (default: auto)")
+    score.add_argument("--engine", default="auto", help="auto, pytorch or openvino (default: auto)")
     score.add_argument(
         "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.003"
     )

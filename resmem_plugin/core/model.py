@@ -62,8 +62,12 @@ class ResMemNetwork(nn.Module):
                 f"ResMem takes images of shape (B, 3, {INPUT_SIZE}, {INPUT_SIZE}) or (3, {INPUT_SIZE}, {INPUT_SIZE}), "
                 f"not {tuple(x.shape)}: resmem_plugin.transformer makes one from a PIL image"
             )
-        scores = torch.sigmoid(self.fc12(self.embed(x if x.dim() == 4 else x.unsqueeze(0))).float())
+        scores = self.regress(self.embed(x if x.dim() == 4 else x.unsqueeze(0)))
         return scores if x.dim() == 4 else scores.squeeze(0)
+
+    def regress(self, embeddings: Tensor) -> Tensor:
+        """What `embed` gives -> memorability: (B, 256) -> (B, 1)."""
+        return torch.sigmoid(self.fc12(embeddings).float())
 
     def embed(self, x: Tensor) -> Tensor:
         """The activations of the head's last hidden layer: (B, 3, 227, 227) -> (B, 256).

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resmem_plugin.core import pipeline
+from resmem_plugin.core.engines.choice import Choice, choose
 from resmem_plugin.core.errors import (
     ClippedImagesWarning,
     FailedImagesWarning,
@@ -28,11 +29,11 @@ from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
 from resmem_plugin.core.progress import ProgressOption, reporting
 from resmem_plugin.core.scores import Provenance, Score, package_version
 from resmem_plugin.core.sources import is_url
+from resmem_plugin.core.weights import WeightsFile, find_weights
 
 if TYPE_CHECKING:
     from resmem_plugin.core.engines.base import Engine
     from resmem_plugin.core.engines.pytorch import Model
-    from resmem_plugin.core.weights import WeightsFile
 
 Errors: TypeAlias = Literal["raise", "coerce"]
 
@@ -45,8 +46,10 @@ class Scorer:
 
     Args:
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
-        engine: "auto" or "pytorch".
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
+        engine: "auto" (OpenVINO on a CPU where it is installed, else PyTorch), "pytorch" or "openvino".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16". On a CPU bf16 is quick where the
+            processor has it (AVX-512 BF16, AMX); elsewhere PyTorch reckons it slowly, and OpenVINO refuses it. fp16
+            on a CPU is PyTorch's.
         batch_size: images a forward pass; None: what is quickest on the device.
         num_workers: images decoded at once, in threads; None: one for each core.
         decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
@@ -78,8 +81,6 @@ class Scorer:
         exif_transpose: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if engine not in ("auto", "pytorch"):
-            raise OptionError(f"engine must be 'auto' or 'pytorch', not {engine!r}")
         if cache not in (None, False):
             raise OptionError(f"this version keeps no cache of scores: leave cache={cache!r} out")
         if model is not None and weights is not None:
@@ -88,7 +89,9 @@ class Scorer:
         self.num_workers = _positive("num_workers", num_workers) or available_cores()
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
         self._engine = (
-            _own_engine(model, device, precision) if model is not None else _engine(weights, device, precision)
+            _engine(weights, choose(engine, device, precision))
+            if model is None
+            else _own_engine(model, engine, device, precision)
         )
 
     def __repr__(self) -> str:
@@ -257,26 +260,31 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _own_engine(model: Model, device: str, precision: str) -> Engine:
+def _own_engine(model: Model, engine: str, device: str, precision: str) -> Engine:
     from resmem_plugin.core.engines.pytorch import PyTorchEngine
 
+    if engine not in ("auto", "pytorch"):
+        raise OptionError(f"a model of your own runs with PyTorch: leave engine={engine!r} out")
     return PyTorchEngine(model, device=device, precision=precision)
 
 
-def _engine(weights: str | os.PathLike[str] | None, device: str, precision: str) -> Engine:
-    from resmem_plugin.core.engines.pytorch import resolve
-    from resmem_plugin.core.weights import find_weights
-
+def _engine(weights: str | os.PathLike[str] | None, choice: Choice) -> Engine:
     with _loading:  # lru_cache alone would let two threads load the same network twice
-        return _load_engine(find_weights(weights), *resolve(device, precision))
+        return _load_engine(find_weights(weights), choice)
 
 
 _loading = threading.Lock()
 
 
 @functools.lru_cache(maxsize=2)
-def _load_engine(weights: WeightsFile, device: str, precision: str) -> Engine:
-    from resmem_plugin.core.engines.pytorch import PyTorchEngine
-    from resmem_plugin.core.weights import load_resmem
+def _load_engine(weights: WeightsFile, choice: Choice) -> Engine:
+    if choice.engine == "openvino":
+        from resmem_plugin.core.engines.openvino import OpenVINOEngine
 
-    return PyTorchEngine(load_resmem(weights), weights=weights.sha256, device=device, precision=precision, own=True)
+        return OpenVINOEngine(weights, precision=choice.precision)
+    from resmem_plugin.core.engines.pytorch import PyTorchEngine
+    from resmem_plugin.core.pretrained import load_resmem
+
+    return PyTorchEngine(
+        load_resmem(weights), weights=weights.sha256, device=choice.device, precision=choice.precision, own=True
+    )

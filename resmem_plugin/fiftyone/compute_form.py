@@ -6,9 +6,11 @@ from typing import Any
 
 from fiftyone.operators import types
 
+from resmem_plugin.core.engines.choice import Choice, choose
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
 from resmem_plugin.core.scores import Provenance, package_version
+from resmem_plugin.core.weights import find_weights
 from resmem_plugin.fiftyone.fields import ScoreWriter
 from resmem_plugin.fiftyone.forms import block, choice, duration, refuse
 from resmem_plugin.fiftyone.samples import count_of, images_of
@@ -67,8 +69,6 @@ def fill_form(ctx: Any, inputs: Any, samples: Any) -> None:
 
 def _plan(ctx: Any, inputs: Any, samples: Any, name: Any, device: Any, overwrite: Any) -> None:
     """Say what the answers so far come to, or which of them cannot be."""
-    from resmem_plugin.core.engines.pytorch import resolve
-
     try:
         params = answers(ctx)
     except OptionError as error:
@@ -82,11 +82,11 @@ def _plan(ctx: Any, inputs: Any, samples: Any, name: Any, device: Any, overwrite
     except OptionError as error:
         return refuse(name, str(error))
     try:
-        where, precision = resolve(params["device"], params["precision"])
+        chosen = choose(device=params["device"], precision=params["precision"])
     except OptionError as error:
         return refuse(device, str(error))
     stored, known = writer.target.count(), writer.target.provenance or {}
-    same = known.get("provenance") == _expected(precision, upright=patches_field is not None).id
+    same = known.get("provenance") == _expected(chosen, upright=patches_field is not None).id
     if stored and not same and not params["overwrite"]:
         return refuse(
             overwrite,
@@ -95,7 +95,7 @@ def _plan(ctx: Any, inputs: Any, samples: Any, name: Any, device: Any, overwrite
         )
     total, scored = count_of(collection, patches_field), _scored(collection, writer)
     pending = total if params["overwrite"] else total - scored
-    rate = _images_per_s(writer, where, precision)
+    rate = _images_per_s(writer, chosen)
     inputs.view(
         "plan",
         types.Notice(
@@ -121,26 +121,24 @@ def answers(ctx: Any) -> dict[str, Any]:
     }
 
 
-def _images_per_s(writer: ScoreWriter, device: str, precision: str) -> float | None:
+def _images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
     """How fast it will go: as the last run in this field did, or as this CPU's arithmetic is; unknown on a GPU."""
     from resmem_plugin.core.engines.pytorch import expected_images_per_s
 
     report, known = writer.target.run or {}, writer.target.provenance or {}
     timed = report.get("state") == "complete" and report["scored"] >= _TIMED and report["elapsed_s"] > 1
-    if timed and known.get("precision") == precision:
+    if timed and (known.get("engine"), known.get("precision")) == (chosen.engine, chosen.precision):
         return float(report["scored"] / report["elapsed_s"])
-    return expected_images_per_s(precision) if device == "cpu" else None
+    return expected_images_per_s(chosen.precision) if chosen.device == "cpu" else None
 
 
-def _expected(precision: str, *, upright: bool) -> Provenance:
+def _expected(chosen: Choice, *, upright: bool) -> Provenance:
     """The provenance that the scores would have: known without loading the network."""
-    from resmem_plugin.core.weights import find_weights
-
     return Provenance(
         weights=find_weights().sha256,
         preprocessing=PREPROCESSING_VERSION,
-        engine="pytorch",
-        precision=precision,
+        engine=chosen.engine,
+        precision=chosen.precision,
         decode="exact",
         exif_transpose=upright,
         package_version=package_version(),

@@ -9,6 +9,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import ResMemError
+from resmem_plugin.core.weights import find_weights
 from resmem_plugin.fiftyone.selection import scored_objects, sortable_fields
 
 ICONS = {"light_icon": "/assets/memorability-light.svg", "dark_icon": "/assets/memorability-dark.svg"}
@@ -22,8 +23,6 @@ def missing_part() -> str | None:
                 f"The package {package} is not installed where FiftyOne runs. Install what the plugin needs, "
                 "`fiftyone plugins requirements @resmem/memorability --install`, then restart FiftyOne."
             )
-    from resmem_plugin.core.weights import find_weights
-
     try:
         find_weights()
     except ResMemError as error:

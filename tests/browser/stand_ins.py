@@ -7,6 +7,7 @@ import time
 from torch import Tensor
 
 from resmem_plugin.core import scorer
+from resmem_plugin.core.engines.choice import Choice
 from resmem_plugin.core.engines.pytorch import PyTorchEngine
 from resmem_plugin.core.weights import WeightsFile
 from tests.models import Red
@@ -57,11 +58,11 @@ def use(stand_in: type[Counted], forwarded: str) -> None:
     network = stand_in(forwarded)
     engines: dict[str, PyTorchEngine] = {}
 
-    def load(weights: WeightsFile, device: str, precision: str) -> PyTorchEngine:
-        if precision not in engines:
-            engines[precision] = PyTorchEngine(
-                network, weights=weights.sha256, device=device, precision=precision, own=True
+    def load(weights: WeightsFile, choice: Choice) -> PyTorchEngine:
+        if choice.precision not in engines:
+            engines[choice.precision] = PyTorchEngine(
+                network, weights=weights.sha256, device=choice.device, precision=choice.precision, own=True
             )
-        return engines[precision]
+        return engines[choice.precision]
 
     vars(scorer)["_load_engine"] = load

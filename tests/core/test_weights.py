@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from resmem_plugin import ResMem, Scorer
-from resmem_plugin.core import weights
+from resmem_plugin.core import pretrained, weights
 from resmem_plugin.core.errors import CacheWarning, WeightsCorruptError, WeightsNotFoundError
 
 pytestmark = pytest.mark.weights
@@ -115,13 +115,13 @@ def test_converted_once_then_mapped_and_a_damaged_copy_is_made_again(
 ) -> None:
     found = weights.find_weights()
     with caplog.at_level(logging.WARNING):
-        state = weights.load_weights(found)
+        state = pretrained.load_weights(found)
     assert "Non-commercial" in caplog.text  # the licence, once
     assert [path.name for path in own_cache.iterdir()] == [found.cached.name]
     made = found.cached.stat().st_mtime_ns
     caplog.clear()
     state["fc12.bias"].add_(1)  # a private map: the file does not change
-    again = weights.load_weights(found)
+    again = pretrained.load_weights(found)
     assert found.cached.stat().st_mtime_ns == made
     assert caplog.text == ""
     assert not torch.equal(again["fc12.bias"], state["fc12.bias"])
@@ -129,7 +129,7 @@ def test_converted_once_then_mapped_and_a_damaged_copy_is_made_again(
         start = file.read(1000)
     found.cached.unlink()  # not truncated in place: it is mapped
     found.cached.write_bytes(start)
-    assert torch.equal(weights.load_weights(found)["fc12.bias"], again["fc12.bias"])
+    assert torch.equal(pretrained.load_weights(found)["fc12.bias"], again["fc12.bias"])
     assert found.cached.stat().st_size > 1000
 
 
@@ -137,7 +137,7 @@ def test_another_file_in_the_caches_place_is_made_again(own_cache: Path) -> None
     found = weights.find_weights()
     own_cache.mkdir()
     safetensors.torch.save_file({"fc.weight": torch.zeros(1)}, found.cached)
-    assert len(weights.load_weights(found)) == 956
+    assert len(pretrained.load_weights(found)) == 956
 
 
 def test_works_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,5 +145,5 @@ def test_works_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.Monk
     in_the_way.touch()
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(in_the_way / "cache"))
     with pytest.warns(CacheWarning, match=r"every start will be slower.*RESMEM_CACHE_DIR"):
-        state = weights.load_weights(weights.find_weights())
+        state = pretrained.load_weights(weights.find_weights())
     assert len(state) == 956

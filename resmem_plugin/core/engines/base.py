@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from resmem_plugin.core.errors import ForkError
 
 
 class Engine(Protocol):
@@ -45,3 +48,16 @@ class Engine(Protocol):
             EvalModeError: if the model was switched to training mode.
             OptionError: if the network has no embeddings.
         """
+
+
+def require_process(loader: int) -> None:
+    """See that a network runs in the process that loaded it, whose id this is.
+
+    Raises:
+        ForkError: if it does not.
+    """
+    if os.getpid() != loader:
+        raise ForkError(
+            "this network was loaded before the process was forked, and its threads do not survive that: start workers "
+            "with multiprocessing.get_context('spawn')"
+        )

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from resmem_plugin.core.errors import EvalModeError, ForkError, OptionError
+from resmem_plugin.core.engines.base import require_process
+from resmem_plugin.core.errors import EvalModeError, OptionError
 from resmem_plugin.core.model import ResMemNetwork
 
 Model: TypeAlias = "nn.Module | Callable[[Tensor], Tensor]"
@@ -112,11 +113,7 @@ class PyTorchEngine:
         return self._run(self._embeddings, batch)
 
     def _run(self, compute: Callable[[Tensor], Tensor], batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        if os.getpid() != self._process:
-            raise ForkError(
-                "this network was loaded before the process was forked, and torch's threads do not survive that: start "
-                "workers with multiprocessing.get_context('spawn')"
-            )
+        require_process(self._process)
         if isinstance(self.model, nn.Module) and any(module.training for module in self.model.modules()):
             raise EvalModeError("the model is in training mode, where its scores would be wrong: call model.eval()")
         try:
