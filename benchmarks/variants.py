@@ -66,11 +66,7 @@ def resmem_plugin(engine: str, precision: str) -> Score:
     return lambda paths: [score.memorability for score in scorer.score(paths)]
 
 
-OURS = {
-    f"{engine}, {precision}": (engine, precision)
-    for engine in ("openvino", "pytorch")
-    for precision in ("fp32", "bf16")
-}
+OURS = {f"{engine}, {kind}": (engine, kind) for engine in ("openvino", "pytorch") for kind in ("fp32", "bf16")}
 """This project's engines and precisions, by the name of their variant."""
 
 VARIANTS: dict[str, Callable[[], Score]] = {
