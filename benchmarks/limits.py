@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import openvino
 
+from resmem_plugin.core.engines.openvino import shared_core
+
 OPERATIONS_AN_IMAGE = 27.16e9
 _CHANNELS, _SIDE, _BATCH = 1024, 28, 8
 _TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
@@ -23,7 +25,7 @@ def images_per_s(precision: str) -> Callable[[], float]:
         openvino.properties.hint.performance_mode: openvino.properties.hint.PerformanceMode.LATENCY,
     }
     model = openvino.Model([product], [x])
-    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = shared_core().compile_model(model, "CPU", options).create_infer_request()
     images = {0: np.ones((_BATCH, _CHANNELS, _SIDE, _SIDE), np.float32)}
 
     def measure() -> float:

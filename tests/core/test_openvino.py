@@ -9,14 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.engines import choice, conversion
 from resmem_plugin.core.engines.choice import Choice, choose
-from resmem_plugin.core.engines.openvino import OpenVINOEngine, has_bf16
+from resmem_plugin.core.engines.openvino import OpenVINOEngine, has_bf16, shared_core
 from resmem_plugin.core.errors import CacheWarning, MissingPackageError, OptionError
 from resmem_plugin.core.preprocess import pixels
 from resmem_plugin.core.weights import find_weights
@@ -30,6 +29,20 @@ from resmem_plugin import Scorer
 (score,) = Scorer().score(sys.argv[1:])
 print(score.memorability)
 assert "torch" not in sys.modules or {torch}
+"""
+
+TWO_ENGINES = """
+import os, signal
+from resmem_plugin.core.engines.openvino import OpenVINOEngine
+from resmem_plugin.core.weights import find_weights
+
+signal.signal(signal.SIGCHLD, lambda *_: None)
+first, second = (OpenVINOEngine(find_weights(), precision="fp32") for _ in range(2))
+del first
+del second
+for _ in range(500):
+    heap = [str(number) for number in range(2000)]
+    os.kill(os.getpid(), signal.SIGCHLD)
 """
 
 
@@ -99,7 +112,7 @@ def test_two_processes_convert_at_once_and_what_is_damaged_is_made_again(
             assert float(process.communicate()[0]) == expected
         assert process.returncode == 0
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(cache))
-    core, weights = openvino.Core(), find_weights()
+    core, weights = shared_core(), find_weights()
     folder = conversion.converted_folder(weights)
     assert list(cache.iterdir()) == [folder]  # nothing unfinished, and no second copy of the weights
     assert conversion._read(core, weights) is not None
@@ -128,6 +141,11 @@ def test_a_cache_that_cannot_be_written_costs_no_score(
     with pytest.warns(CacheWarning, match="RESMEM_CACHE_DIR"):
         other = OpenVINOEngine(find_weights(), precision="fp32")
     assert other.forward(batch[:1]) == pytest.approx(engine.forward(batch[:1]), abs=1e-6)
+
+
+@pytest.mark.weights
+def test_engines_come_and_go_and_signals_do_no_harm() -> None:
+    subprocess.run([sys.executable, "-c", TWO_ENGINES], check=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 
@@ -35,7 +36,7 @@ class OpenVINOEngine:
     def __init__(self, weights: WeightsFile, *, precision: str) -> None:
         self.precision = precision
         self.weights = weights.sha256
-        core = openvino.Core()
+        core = shared_core()
         options = {
             openvino.properties.hint.inference_precision: _PRECISIONS[precision],
             openvino.properties.hint.performance_mode: openvino.properties.hint.PerformanceMode.LATENCY,
@@ -68,6 +69,16 @@ class OpenVINOEngine:
         return result
 
 
+@functools.cache
+def shared_core() -> openvino.Core:
+    """The process's one Core, which is never given up.
+
+    Each Core of OpenVINO 2026 gives its thread a new stack for signals, and puts the one before back when it goes. Of
+    two that go in the order in which they came, the second puts back a freed one, and the next signal is written there.
+    """
+    return openvino.Core()
+
+
 def has_bf16() -> bool:
     """Whether this processor reckons in bfloat16, with AVX-512 BF16 or AMX; others are quicker in fp32."""
-    return "BF16" in openvino.Core().get_property("CPU", openvino.properties.device.capabilities)
+    return "BF16" in shared_core().get_property("CPU", openvino.properties.device.capabilities)
