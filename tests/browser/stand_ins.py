@@ -60,9 +60,11 @@ def use(stand_in: type[Counted], forwarded: str) -> None:
 
     def load(weights: WeightsFile, choice: Choice) -> PyTorchEngine:
         if choice.precision not in engines:
-            engines[choice.precision] = PyTorchEngine(
+            engine = PyTorchEngine(
                 network, weights=weights.sha256, device=choice.device, precision=choice.precision, own=True
             )
+            engine.name = choice.engine  # scores go by what the form expects of them
+            engines[choice.precision] = engine
         return engines[choice.precision]
 
     vars(scorer)["_load_engine"] = load
