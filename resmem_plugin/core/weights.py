@@ -13,8 +13,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from resmem_plugin.core.errors import WeightsCorruptError, WeightsNotFoundError
 
 PUBLISHED_SHA256 = "8e4b8ab0ac338909add68a674e9bd4c1602350731abe7f97bc060dc159706a53"
@@ -54,6 +52,8 @@ class WeightsFile:
 
 def cache_folder() -> Path:
     """The folder for converted weights: `RESMEM_CACHE_DIR`, or the user's cache folder on this system."""
+    import platformdirs  # here, so that the plugin's form can say that it is missing
+
     named = os.environ.get("RESMEM_CACHE_DIR")
     return Path(os.path.expanduser(named)) if named else platformdirs.user_cache_path("resmem-plugin")
 
