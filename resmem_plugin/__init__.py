@@ -1,7 +1,7 @@
 """Image memorability for the people who curate data sets: ResMem under pandas, FiftyOne and the command line.
 
-Importing this package registers the pandas accessor `df.resmem` and loads no torch: the names below bring what they
-need when they are first used.
+Importing this package registers the pandas accessor `df.resmem`, at once or when pandas is imported, and loads neither
+pandas nor torch: the names below bring what they need when they are first used.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import resmem_plugin.pandas  # noqa: F401 (registers df.resmem)
 from resmem_plugin.core.scores import package_version
+from resmem_plugin.registration import register_accessor
 
 if TYPE_CHECKING:
     from resmem_plugin.core.preprocess import transformer
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
 
 __version__ = package_version()
+
+register_accessor()
 
 _HOMES = {
     "Provenance": "resmem_plugin.core.scores",

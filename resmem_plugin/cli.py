@@ -14,15 +14,15 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-import pandas as pd
+import numpy as np
 
 from resmem_plugin.cli_fiftyone import add_commands
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
 from resmem_plugin.inputs import read_inputs
-from resmem_plugin.tables import check_file, check_writable, write_table
+from resmem_plugin.tables import Table, check_file, check_writable, write_table
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
@@ -218,23 +218,24 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _write(table: pd.DataFrame, scores: list[Score], provenance: Provenance, options: argparse.Namespace) -> list[str]:
+def _write(table: Table, scores: list[Score], provenance: Provenance, options: argparse.Namespace) -> list[str]:
     """Write the table with its scores, every row of it; returns the file's name, if there is one."""
     missing = len(table) - len(scores)
-    table = table.assign(
-        memorability=pd.array([*(score.memorability for score in scores), *[math.nan] * missing], dtype="float32"),
-        error=pd.Series([*(score.error for score in scores), *[_NOT_REACHED] * missing], dtype=object),
-        provenance=provenance.id,
-    )
-    table.attrs["resmem"] = {"provenance": provenance.id, **provenance.to_dict()}
+    results: dict[str, Any] = {
+        "memorability": np.array([*(score.memorability for score in scores), *[math.nan] * missing], np.float32),
+        "error": [*(score.error for score in scores), *[_NOT_REACHED] * missing],
+        "provenance": [provenance.id] * len(table),
+    }
+    scored = Table([*table.names, *results], [*table.columns, *results.values()])
+    attributes = {"resmem": {"provenance": provenance.id, **provenance.to_dict()}}
     if options.output is None:
-        write_table(table, None)
+        write_table(scored, None, attributes)
         return []
     try:
-        write_table(table, options.output)
+        write_table(scored, options.output, attributes)
     except Exception as error:  # a full disk, a name that parquet cannot hold: the scores must not go with it
         _tell(f"error: {options.output} could not be written ({error}); its rows follow as csv")
-        write_table(table, None)
+        write_table(scored, None, attributes)
         return []
     return [options.output]
 

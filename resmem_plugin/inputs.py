@@ -7,11 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.sources import is_url, under
-from resmem_plugin.tables import is_table, read_table
+from resmem_plugin.tables import Table, is_table, read_table
 
 IMAGE_SUFFIXES = frozenset((
     ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
@@ -24,7 +22,7 @@ RESULT_COLUMNS = ("memorability", "error", "provenance")
 
 def read_inputs(
     inputs: Sequence[str], *, path_column: str, root: str | None, recursive: bool, null: bool
-) -> tuple[pd.DataFrame, list[object]]:
+) -> tuple[Table, list[object]]:
     """The table to score, and its images: the table named, or one of all the paths that the inputs stand for.
 
     Args:
@@ -42,21 +40,21 @@ def read_inputs(
         if path_column in RESULT_COLUMNS:
             raise OptionError(f"--path-column {path_column} is the name of a column of results: choose another")
         paths = [path for given in inputs for path in _paths(given, root=root, recursive=recursive, null=null)]
-        return pd.DataFrame({path_column: paths}, dtype=object), list(paths)  # not str: a name may be no UTF-8
+        return Table([path_column], [paths]), list(paths)
     if len(inputs) > 1:
         raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
     if not os.path.isfile(tables[0]):
         raise OptionError(f"there is no table {tables[0]}: correct its path")
     table = read_table(tables[0])
-    if list(table.columns).count(path_column) != 1:
+    if table.names.count(path_column) != 1:
         raise OptionError(
             f"{tables[0]} has no single column {path_column!r}: with --path-column name one of "
-            f"{', '.join(map(str, table.columns))}"
+            f"{', '.join(map(str, table.names))}"
         )
-    taken = [column for column in RESULT_COLUMNS if column in table.columns]
+    taken = [column for column in RESULT_COLUMNS if column in table.names]
     if taken:
         raise OptionError(f"{tables[0]} has a column {taken[0]!r} already: rename it, so that its values are not lost")
-    return table, [_image(value, root) for value in table[path_column]]
+    return table, [_image(value, root) for value in table.columns[table.names.index(path_column)]]
 
 
 def _image(value: object, root: str | None) -> object:

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import MissingPackageError, OptionError
 from resmem_plugin.core.images import is_missing
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, which a list of paths fills without pandas: importing that takes longer than a score.
+
+    Attributes:
+        names: of the columns; a file may give one name twice.
+        columns: their values: lists, arrays, or Series, which keep the types of a parquet file.
+    """
+
+    names: Sequence[Any]
+    columns: Sequence[Sequence[object] | np.ndarray[Any, Any] | pd.Series[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
 
 
 def is_table(path: str) -> bool:
@@ -24,7 +45,7 @@ def is_table(path: str) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str]) -> Table:
     """Read a table. Cells of csv and tsv files stay the text they are: "007" and "NA" come out as they went in.
 
     Raises:
@@ -33,36 +54,48 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     suffix = _suffix(path)
     try:
-        if suffix == ".parquet":
-            table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no whole numbers with gaps
-            return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-        if suffix == ".jsonl":
-            with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-                rows = [json.loads(line) for line in file if line.strip()]
-            if not all(isinstance(row, dict) for row in rows):
-                raise ValueError("a line is not a JSON object")
-            return pd.DataFrame(rows, dtype=object)  # pandas' own reader would turn whole numbers into floats
-        cells = pd.read_csv(
-            path,
-            sep="," if suffix == ".csv" else "\t",
-            header=None,  # pandas would rename columns of the same name
-            dtype=object,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            encoding="utf-8-sig",
-            encoding_errors="surrogateescape",
-        )
-        empty = (cells.isna() | (cells == "")).all(axis=1).to_numpy()
-        cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are no rows
-        return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
+        frame = _read_frame(path, suffix)
     except ImportError as error:
         raise _no_parquet() from error
     except (ValueError, OSError, RecursionError) as error:  # as the parsers of pandas, pyarrow and json raise them
         raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
+    return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])])
 
 
-def write_table(table: pd.DataFrame, path: str | os.PathLike[str] | None) -> None:
+def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
+    import pandas as pd
+
+    if suffix == ".parquet":
+        table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no whole numbers with gaps
+        return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
+    if suffix == ".jsonl":
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            rows = [json.loads(line) for line in file if line.strip()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a line is not a JSON object")
+        return pd.DataFrame(rows, dtype=object)  # pandas' own reader would turn whole numbers into floats
+    cells = pd.read_csv(
+        path,
+        sep="," if suffix == ".csv" else "\t",
+        header=None,  # pandas would rename columns of the same name
+        dtype=object,
+        keep_default_na=False,
+        skip_blank_lines=False,
+        encoding="utf-8-sig",
+        encoding_errors="surrogateescape",
+    )
+    empty = (cells.isna() | (cells == "")).all(axis=1).to_numpy()
+    cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are no rows
+    return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
+
+
+def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: Mapping[str, Any]) -> None:
     """Write a table to a file, whole or not at all, or as csv in UTF-8 to standard output.
+
+    Args:
+        table: the table.
+        path: the file; None: standard output.
+        attributes: what a parquet file also tells of it, in pandas' `attrs`.
 
     Raises:
         OptionError: for another suffix.
@@ -76,29 +109,38 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str] | None) -> Non
     suffix = _suffix(path)
     with replacing(path) as unfinished:
         if suffix == ".parquet":
-            table.to_parquet(unfinished, index=False)
+            import pandas as pd
+
+            frame = pd.DataFrame(dict(enumerate(table.columns))).set_axis(list(table.names), axis=1)
+            frame.attrs.update(attributes)
+            frame.to_parquet(unfinished, index=False)
         elif suffix == ".jsonl":
             with open(unfinished, "w", encoding="utf-8") as file:
-                file.writelines(f"{json.dumps(row, default=str)}\n" for row in _rows(table))
+                for row in _rows(table):
+                    cells = zip(map(str, table.names), row, strict=True)
+                    file.write(f"{json.dumps(dict(cells), default=str)}\n")
         else:
             unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
 
 
-def _csv(table: pd.DataFrame, separator: str) -> bytes:
-    cells = table.select_dtypes(exclude=["number", "bool"])
-    returns = any("\r" in cell for _, column in cells.items() for cell in column if isinstance(cell, str))
-    text: str = table.to_csv(
-        sep=separator,
-        index=False,
+def _csv(table: Table, separator: str) -> bytes:
+    rows = list(_rows(table))
+    returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
+    text = io.StringIO()
+    writer = csv.writer(
+        text,
+        delimiter=separator,
         lineterminator="\n",
         quoting=csv.QUOTE_NONNUMERIC
         if returns
         else csv.QUOTE_MINIMAL,  # which leaves a lone \r bare: it breaks the row
     )
+    writer.writerow(table.names)
+    writer.writerows(rows)
     try:
-        return text.encode("utf-8", "surrogateescape")  # names are bytes: they go out as they came
+        return text.getvalue().encode("utf-8", "surrogateescape")  # names are bytes: they go out as they came
     except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace")
+        return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -131,12 +173,9 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise OptionError(f"the folder {folder} cannot be written to: name another, or change its permissions")
 
 
-def _rows(table: pd.DataFrame) -> Iterator[dict[str, object]]:
-    for row in table.astype(object).itertuples(index=False, name=None):
-        yield {
-            str(name): None if is_missing(value) else value.item() if isinstance(value, np.generic) else value
-            for name, value in zip(table.columns, row, strict=True)
-        }
+def _rows(table: Table) -> Iterator[list[object]]:
+    for row in zip(*table.columns, strict=True):
+        yield [None if is_missing(cell) else cell.item() if isinstance(cell, np.generic) else cell for cell in row]
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 import resmem_plugin
 
-HEAVY = ("torch", "torchvision", "openvino", "fiftyone")
+HEAVY = ("torch", "torchvision", "openvino", "fiftyone", "pandas", "pyarrow")
 
 
 def _loaded(code: str) -> set[str]:
@@ -44,9 +44,15 @@ def test_preprocessing_needs_no_torch() -> None:
 
 def test_the_test_of_the_import_can_fail() -> None:
     assert _loaded("from resmem_plugin import ResMem") == {"torch"}
-    assert _loaded("import torchvision") == {"torch", "torchvision"}
+    assert _loaded("import pandas") >= {"pandas"}
 
 
-def test_the_accessor_is_registered() -> None:
-    code = "import pandas, resmem_plugin; assert hasattr(pandas.DataFrame(), 'resmem')"
+@pytest.mark.parametrize("imports", ["pandas, resmem_plugin", "resmem_plugin, pandas"])
+def test_the_accessor_is_registered(imports: str) -> None:
+    code = f"import {imports}; assert hasattr(pandas.DataFrame(), 'resmem')"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_looking_for_pandas_does_not_lose_the_accessor() -> None:
+    code = "import importlib.util as u, resmem_plugin; u.find_spec('pandas'); import pandas; pandas.DataFrame().resmem"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
