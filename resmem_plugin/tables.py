@@ -118,7 +118,7 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
             with open(unfinished, "w", encoding="utf-8") as file:
                 for row in _rows(table):
                     cells = zip(map(str, table.names), row, strict=True)
-                    file.write(f"{json.dumps(dict(cells), default=str)}\n")
+                    file.write(f"{json.dumps(dict(cells), default=_plain)}\n")
         else:
             unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
 
@@ -175,7 +175,11 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 def _rows(table: Table) -> Iterator[list[object]]:
     for row in zip(*table.columns, strict=True):
-        yield [None if is_missing(cell) else cell.item() if isinstance(cell, np.generic) else cell for cell in row]
+        yield [None if is_missing(cell) else cell for cell in row]
+
+
+def _plain(cell: object) -> object:
+    return cell.item() if isinstance(cell, np.generic) else str(cell)
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:

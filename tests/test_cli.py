@@ -83,6 +83,15 @@ def test_errors_raise(expected: dict[str, float], capsys: pytest.CaptureFixture[
     assert "pictures/notes.txt: not an image" in captured.err
 
 
+def test_csv_shows_no_more_digits_than_a_score_has(
+    expected: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "pictures/a.png"]) == 0
+    cell = capsys.readouterr().out.splitlines()[1].split(",")[1]
+    assert cell == str(np.float32(cell))
+    assert float(cell) == pytest.approx(expected["pictures/a.png"], abs=1e-6)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_output_files(suffix: str, expected: dict[str, float], folder: Path, scorer: Scorer) -> None:
     out = folder / f"out.{suffix}"

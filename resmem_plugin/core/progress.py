@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,13 @@ def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[b
         yield call_back
         return
 
+    if not option and (option is False or not _is_terminal(sys.stderr)):
+        yield lambda is_failure: None
+        return
+
     from tqdm.auto import tqdm  # here, for looking for notebook widgets takes time
 
-    options = {} if option else {"disable": option is False or None}  # left out, it follows TQDM_DISABLE
+    options = {} if option else {"disable": None}  # left out, it follows TQDM_DISABLE
     with tqdm(total=total, unit="image", **options) as bar:  # type: ignore[arg-type]
         failed = 0
 
@@ -64,3 +69,7 @@ def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[b
             bar.update()
 
         yield advance
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
