@@ -52,13 +52,12 @@ def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[b
         return
 
     if not option and (option is False or not _is_terminal(sys.stderr)):
-        yield lambda is_failure: None
+        yield lambda _: None
         return
 
     from tqdm.auto import tqdm  # here, for looking for notebook widgets takes time
 
-    options = {} if option else {"disable": None}  # left out, it follows TQDM_DISABLE
-    with tqdm(total=total, unit="image", **options) as bar:  # type: ignore[arg-type]
+    with tqdm(total=total, unit="image") as bar:
         failed = 0
 
         def advance(is_failure: bool) -> None:
