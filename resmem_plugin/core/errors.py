@@ -18,6 +18,7 @@ ResMemError
 ResMemWarning (a UserWarning)
 ├── FailedImagesWarning          some images have no score
 ├── ClippedImagesWarning         some images lost most of their tones in upstream's recipe
+├── CalibrationWarning           int8 is calibrated on few images
 └── CacheWarning                 the cache folder cannot be used
 """
 
@@ -109,6 +110,10 @@ class FailedImagesWarning(ResMemWarning):
 
 class ClippedImagesWarning(ResMemWarning):
     """Images of more than 8 bits a channel were clipped at 255, as upstream's recipe does."""
+
+
+class CalibrationWarning(ResMemWarning):
+    """int8 is calibrated on fewer images than its measured error holds for."""
 
 
 class CacheWarning(ResMemWarning):

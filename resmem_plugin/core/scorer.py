@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -14,7 +13,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from resmem_plugin.core import pipeline
-from resmem_plugin.core.engines.choice import Choice, choose
+from resmem_plugin.core.calibration import read_calibration, sample_of
+from resmem_plugin.core.engines.choice import choose
+from resmem_plugin.core.engines.loading import callers_engine, load_engine
 from resmem_plugin.core.errors import (
     ClippedImagesWarning,
     FailedImagesWarning,
@@ -29,7 +30,7 @@ from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
 from resmem_plugin.core.progress import ProgressOption, reporting
 from resmem_plugin.core.scores import Provenance, Score, package_version
 from resmem_plugin.core.sources import is_url
-from resmem_plugin.core.weights import WeightsFile, find_weights
+from resmem_plugin.core.weights import find_weights
 
 if TYPE_CHECKING:
     from resmem_plugin.core.engines.base import Engine
@@ -47,9 +48,9 @@ class Scorer:
     Args:
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
         engine: "auto" (OpenVINO on a CPU where it is installed, else PyTorch), "pytorch" or "openvino".
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16". On a CPU bf16 is quick where the
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16", "fp16" or "int8". On a CPU bf16 is quick where the
             processor has it (AVX-512 BF16, AMX); elsewhere PyTorch reckons it slowly, and OpenVINO refuses it. fp16
-            on a CPU is PyTorch's.
+            on a CPU is PyTorch's. int8 is OpenVINO's, on any CPU, and must be calibrated.
         batch_size: images a forward pass; None: what is quickest on the device.
         num_workers: images decoded at once, in threads; None: one for each core.
         decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
@@ -61,6 +62,9 @@ class Scorer:
         cache: must be None; kept for a store of scores.
         exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3.
+        calibration: for int8, about 128 images of the kind to be scored, or the `calibration` in the provenance of
+            earlier scores. None: a sample of the first images that this scorer scores. It is done once and kept in the
+            cache folder; scores of two calibrations do not belong together.
 
     Raises:
         OptionError: for an option that does not exist or cannot be had on this machine.
@@ -80,6 +84,7 @@ class Scorer:
         cache: str | os.PathLike[str] | bool | None = None,
         exif_transpose: bool = False,
         storage_options: Mapping[str, Any] | None = None,
+        calibration: Iterable[object] | str | None = None,
     ) -> None:
         if cache not in (None, False):
             raise OptionError(f"this version keeps no cache of scores: leave cache={cache!r} out")
@@ -88,18 +93,40 @@ class Scorer:
         self.batch_size = _positive("batch_size", batch_size)
         self.num_workers = _positive("num_workers", num_workers) or available_cores()
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
-        self._engine = (
-            _engine(weights, choose(engine, device, precision))
-            if model is None
-            else _own_engine(model, engine, device, precision)
-        )
+        if calibration is not None and precision != "int8":
+            raise OptionError("calibration is for precision='int8': leave it out")
+        self._calibrating = threading.Lock()
+        self._engine: Engine | None = None
+        if model is not None:
+            if engine not in ("auto", "pytorch"):
+                raise OptionError(f"a model of your own runs with PyTorch: leave engine={engine!r} out")
+            self._engine = callers_engine(model, choose("pytorch", device, precision))
+            return
+        self._weights, self._choice = find_weights(weights), choose(engine, device, precision)
+        if precision != "int8":
+            self._engine = load_engine(self._weights, self._choice)
+        elif isinstance(calibration, str):
+            self._engine = load_engine(self._weights, self._choice, calibration)
+        elif calibration is not None:
+            self._calibrate(_iterable(calibration))
 
     def __repr__(self) -> str:
+        if self._engine is None:
+            return "<Scorer int8, not calibrated yet>"
         return f"<Scorer {self.provenance.id}: {self.provenance}>"
 
     @property
     def engine(self) -> Engine:
-        """What runs the network: for a front end that batches by itself, or wants embeddings."""
+        """What runs the network: for a front end that batches by itself, or wants embeddings.
+
+        Raises:
+            OptionError: before int8 has been calibrated.
+        """
+        if self._engine is None:
+            raise OptionError(
+                "precision='int8' is calibrated on the first images that are scored, and there were none yet: name "
+                "images with Scorer(precision='int8', calibration=...)"
+            )
         return self._engine
 
     @property
@@ -109,7 +136,11 @@ class Scorer:
 
     @property
     def provenance(self) -> Provenance:
-        """What produces this scorer's scores."""
+        """What produces this scorer's scores.
+
+        Raises:
+            OptionError: before int8 has been calibrated.
+        """
         return Provenance(
             weights=self.engine.weights,
             preprocessing=PREPROCESSING_VERSION,
@@ -118,6 +149,7 @@ class Scorer:
             decode=self.reader.decode,
             exif_transpose=self.reader.exif_transpose,
             package_version=package_version(),
+            calibration=self.engine.calibration,
         )
 
     def score(self, images: Iterable[object], errors: Errors = "raise", progress: ProgressOption = None) -> list[Score]:
@@ -168,7 +200,18 @@ class Scorer:
         for index, outcome in enumerate(self._run(_iterable(images))):
             yield _score(index, outcome)
 
+    def _calibrate(self, images: Iterable[object]) -> None:
+        with self._calibrating:  # of two threads, the second takes the first one's
+            if self._engine is None:
+                seen = read_calibration(images, self.reader, self.num_workers)
+                self._engine = load_engine(self._weights, self._choice, seen)
+
     def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
+        if self._engine is None:
+            sample, images = sample_of(images)
+            if not sample:
+                return
+            self._calibrate(sample)
         clipped: list[int] = []
         for index, outcome in enumerate(
             pipeline.run(
@@ -258,33 +301,3 @@ def _positive(name: str, value: int | None) -> int | None:
 def available_cores() -> int:
     """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _own_engine(model: Model, engine: str, device: str, precision: str) -> Engine:
-    from resmem_plugin.core.engines.pytorch import PyTorchEngine
-
-    if engine not in ("auto", "pytorch"):
-        raise OptionError(f"a model of your own runs with PyTorch: leave engine={engine!r} out")
-    return PyTorchEngine(model, device=device, precision=precision)
-
-
-def _engine(weights: str | os.PathLike[str] | None, choice: Choice) -> Engine:
-    with _loading:  # lru_cache alone would let two threads load the same network twice
-        return _load_engine(find_weights(weights), choice)
-
-
-_loading = threading.Lock()
-
-
-@functools.lru_cache(maxsize=2)
-def _load_engine(weights: WeightsFile, choice: Choice) -> Engine:
-    if choice.engine == "openvino":
-        from resmem_plugin.core.engines.openvino import OpenVINOEngine
-
-        return OpenVINOEngine(weights, precision=choice.precision)
-    from resmem_plugin.core.engines.pytorch import PyTorchEngine
-    from resmem_plugin.core.pretrained import load_resmem
-
-    return PyTorchEngine(
-        load_resmem(weights), weights=weights.sha256, device=choice.device, precision=choice.precision, own=True
-    )

@@ -45,11 +45,12 @@ class Provenance:
         weights: SHA-256 of the weights file, or for a model of the caller's a hash of its parameters.
         preprocessing: version of the steps from a decoded image to the network's input.
         engine: what ran the network, such as "pytorch".
-        precision: arithmetic of the forward pass: "fp32", "bf16" or "fp16".
+        precision: arithmetic of the forward pass: "fp32", "bf16", "fp16" or "int8".
         decode: "exact" (upstream's pixels) or "fast".
         exif_transpose: whether images were turned upright by their EXIF orientation first; upstream does not.
         package_version: version of resmem-plugin. Recorded, not compared: a release that moves a number raises
             `preprocessing`.
+        calibration: what names the images that int8 was calibrated on; None in other precisions.
     """
 
     weights: str
@@ -59,6 +60,7 @@ class Provenance:
     decode: str
     exif_transpose: bool
     package_version: str
+    calibration: str | None = None
 
     @property
     def id(self) -> str:
@@ -67,5 +69,5 @@ class Provenance:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, str | bool]:
-        """The fields as plain values, for JSON."""
-        return asdict(self)
+        """The fields that are not None, as plain values, for JSON."""
+        return {key: value for key, value in asdict(self).items() if value is not None}

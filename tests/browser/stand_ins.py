@@ -67,4 +67,4 @@ def use(stand_in: type[Counted], forwarded: str) -> None:
             engines[choice.precision] = engine
         return engines[choice.precision]
 
-    vars(scorer)["_load_engine"] = load
+    vars(scorer)["load_engine"] = load

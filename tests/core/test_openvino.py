@@ -115,18 +115,18 @@ def test_two_processes_convert_at_once_and_what_is_damaged_is_made_again(
     core, weights = shared_core(), find_weights()
     folder = conversion.converted_folder(weights)
     assert list(cache.iterdir()) == [folder]  # nothing unfinished, and no second copy of the weights
-    assert conversion._read(core, weights) is not None
+    assert conversion._read(core, folder) is not None
 
     constants = folder / "resmem.bin"
     os.truncate(constants, constants.stat().st_size - 1)
-    assert conversion._read(core, weights) is None
+    assert conversion._read(core, folder) is None
     (folder / "resmem.xml").write_text("<net")
     again = OpenVINOEngine(weights, precision="fp32")
     assert again.forward(pixels(Image.open(photo))[None]) == pytest.approx([expected], abs=1e-6)
-    assert conversion._read(core, weights) is not None
+    assert conversion._read(core, folder) is not None
     assert list(cache.iterdir()) == [folder]
     (folder / "manifest.json").write_text(json.dumps({}))
-    assert conversion._read(core, weights) is None
+    assert conversion._read(core, folder) is None
 
 
 @pytest.mark.weights

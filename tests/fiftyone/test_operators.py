@@ -11,6 +11,7 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 
 from resmem_plugin import Scorer
 from resmem_plugin.core import scorer as scorer_module
+from resmem_plugin.core.engines import loading
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.fields import METHOD
@@ -42,7 +43,7 @@ def _run_in_app(name: str, dataset: Any, **params: Any) -> list[dict[str, Any]]:
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer) -> Scorer:
     """Where ResMem would be loaded, the mean of the red channel is, as if it had the published weights."""
-    monkeypatch.setattr(scorer_module, "_load_engine", lambda *_: red.engine)
+    monkeypatch.setattr(scorer_module, "load_engine", lambda *_: red.engine)
     return red
 
 
@@ -102,7 +103,7 @@ def test_in_the_app_every_error_is_shown(ten: Any, monkeypatch: pytest.MonkeyPat
     def broken(*_: object) -> None:
         raise RuntimeError("the card fell out")
 
-    monkeypatch.setattr(scorer_module, "_load_engine", broken)
+    monkeypatch.setattr(scorer_module, "load_engine", broken)
     steps = _run_in_app("compute_memorability", ten)
     assert [step["operator_uri"] for step in steps[-3:]] == ["reload_dataset", "notify", "show_output"]
     assert steps[-2]["params"]["variant"] == "error"
@@ -260,8 +261,9 @@ def test_the_network_is_loaded_once(ten: Any) -> None:
     for field in ("one", "two"):
         params = {"memorability_field": field, "device": "cpu"}
         foo.execute_operator(f"{PLUGIN}/compute_memorability", one, params=params)
-        loads.append(scorer_module._load_engine.cache_info().misses)
-    assert loads[0] == loads[1] > 0
+        loads.append(list(loading._loaded.values()))
+    assert loads[0]
+    assert loads[0] == loads[1]
 
 
 def test_patches_are_tagged_where_it_lasts(dataset: Any, reds: list[str]) -> None:

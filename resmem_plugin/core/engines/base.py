@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,11 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """The arithmetic of the forward pass: "fp32", "bf16" or "fp16"."""
+        """The arithmetic of the forward pass: "fp32", "bf16", "fp16" or "int8"."""
+
+    @property
+    def calibration(self) -> str | None:
+        """What names the images that int8 was calibrated on; None in other precisions."""
 
     @property
     def weights(self) -> str:
@@ -36,6 +41,13 @@ class Engine(Protocol):
         Raises:
             EvalModeError: if the model was switched to training mode.
         """
+
+    @property
+    def ahead(self) -> int:
+        """Batches to begin before the first one's scores are asked for: 1 for a device that works by itself, else 0."""
+
+    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
+        """Begin `forward` on a device that works by itself; what is returned gives the scores (B,)."""
 
     @property
     def can_embed(self) -> bool:

@@ -12,7 +12,7 @@ from resmem_plugin.core.errors import MissingPackageError, OptionError
 
 ENGINES = ("auto", "pytorch", "openvino")
 
-_OPENVINO_PRECISIONS = ("auto", "fp32", "bf16")
+_OPENVINO_PRECISIONS = ("auto", "fp32", "bf16", "int8")
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", r"C:\Windows\System32\nvcuda.dll")
 """One of these is there wherever torch could find a GPU on Linux, in WSL, with ROCm or on Windows."""
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     Attributes:
         engine: "pytorch" or "openvino".
         device: "cpu", "cuda", "cuda:N" or "mps".
-        precision: "fp32", "bf16" or "fp16".
+        precision: "fp32", "bf16", "fp16" or "int8".
     """
 
     engine: str
@@ -45,6 +45,11 @@ def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") 
     may = engine == "auto" and _is_installed() and precision in _OPENVINO_PRECISIONS and _is_cpu(device)
     if may and (precision != "bf16" or _has_bf16()):
         return _openvino(device, precision)
+    if precision == "int8":
+        raise OptionError(
+            "int8 runs on a CPU with OpenVINO: leave device and engine out, or name device='cpu', and "
+            'pip install "resmem-plugin[int8]"'
+        )
     from resmem_plugin.core.engines.pytorch import resolve
 
     return Choice("pytorch", *resolve(device, precision))
@@ -57,7 +62,7 @@ def _openvino(device: str, precision: str) -> Choice:
         raise OptionError(f"the openvino engine runs on the CPU, not on device={device!r}: use engine='pytorch' there")
     if precision not in _OPENVINO_PRECISIONS:
         raise OptionError(
-            f"precision must be {', '.join(_OPENVINO_PRECISIONS[:-1])} or bf16 with the openvino engine, not "
+            f"precision must be {', '.join(_OPENVINO_PRECISIONS[:-1])} or int8 with the openvino engine, not "
             f"{precision!r}"
         )
     if precision == "bf16" and not _has_bf16():

@@ -1,4 +1,7 @@
-"""The network in OpenVINO's own format (IR): converted once, by torch, and from then on read without it."""
+"""The network in OpenVINO's own format (IR): converted once, by torch, and from then on read without it.
+
+In int8 it is kept once more for each set of images that it was calibrated on.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openvino
 
-from resmem_plugin.core.errors import CacheWarning, warn
+from resmem_plugin.core.calibration import Calibration, calibration_id
+from resmem_plugin.core.errors import CacheWarning, OptionError, warn
 from resmem_plugin.core.weights import WeightsFile, cache_folder, verify
 
 if TYPE_CHECKING:
@@ -40,30 +45,61 @@ def load_converted(core: openvino.Core, weights: WeightsFile) -> openvino.Model:
     """
     if not weights.trusted:
         verify(weights)
-    kept = _read(core, weights)
+    return _kept(core, converted_folder(weights), lambda: _convert(weights))
+
+
+def load_quantized(core: openvino.Core, weights: WeightsFile, calibration: Calibration) -> openvino.Model:
+    """The same in int8, calibrated on these images, or as it was kept under this id.
+
+    Raises:
+        WeightsCorruptError: if the weights are not what they should be.
+        OptionError: if nothing is kept under the id.
+        MissingPackageError: if it must be calibrated and NNCF is not installed.
+    """
+    if not weights.trusted:
+        verify(weights)
+    name = calibration_id(calibration)
+    folder = converted_folder(weights, f"int8-{name}")
+
+    def calibrate() -> openvino.Model:
+        if isinstance(calibration, str):
+            raise OptionError(
+                f"no int8 network calibrated as {calibration!r} is kept in {cache_folder()}: name the images to "
+                "calibrate on"
+            )
+        from resmem_plugin.core.engines.quantization import quantize
+
+        _logger.info("calibrating int8 on %d images, once: this takes some seconds", len(calibration))
+        return quantize(load_converted(core, weights), calibration)
+
+    return _kept(core, folder, calibrate, calibration_sha256=name)
+
+
+def converted_folder(weights: WeightsFile, form: str = "fp32") -> Path:
+    """Where the converted network lies, or will; its form is "fp32", or "int8-" and the id of a calibration."""
+    version = openvino.__version__.partition("-")[0]
+    return cache_folder() / f"openvino-{version}-{form}-{_FORMAT}-{weights.sha256}"
+
+
+def _kept(core: openvino.Core, folder: Path, make: Callable[[], openvino.Model], **about: str) -> openvino.Model:
+    """What the folder holds, or else what `make` gives, which is then kept there."""
+    kept = _read(core, folder)
     if kept is not None:
         return kept
-    converted = _convert(weights)
+    made = make()
     try:
-        _keep(converted, weights)
+        _keep(made, folder, about)
     except OSError as error:
         warn(
             f"the network could not be kept in {cache_folder()} as OpenVINO takes it ({error}): every start will be "
             "slower. Make room there, or set RESMEM_CACHE_DIR to another folder",
             CacheWarning,
         )
-        return converted
-    return _read(core, weights) or converted  # from the file, which is mapped: half the memory
+        return made
+    return _read(core, folder) or made  # from the file, which is mapped: half the memory
 
 
-def converted_folder(weights: WeightsFile) -> Path:
-    """Where the converted network lies, or will."""
-    version = openvino.__version__.partition("-")[0]
-    return cache_folder() / f"openvino-{version}-fp32-{_FORMAT}-{weights.sha256}"
-
-
-def _read(core: openvino.Core, weights: WeightsFile) -> openvino.Model | None:
-    folder = converted_folder(weights)
+def _read(core: openvino.Core, folder: Path) -> openvino.Model | None:
     if not _is_whole(folder):  # or not there
         return None
     try:
@@ -74,13 +110,14 @@ def _read(core: openvino.Core, weights: WeightsFile) -> openvino.Model | None:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / _MANIFEST).read_text()) == _manifest(folder))
-    except (OSError, ValueError):
+        told = json.loads((folder / _MANIFEST).read_text())
+        return bool(_measured(folder).items() <= told.items())
+    except (OSError, ValueError, AttributeError):
         return False
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What a whole folder holds. The constants are measured, not read: that would take longer than a score."""
+def _measured(folder: Path) -> dict[str, Any]:
+    """What tells a whole folder. The constants are measured, not read: that would take longer than a score."""
     graph = hashlib.sha256((folder / _GRAPH).read_bytes()).hexdigest()
     return {"graph_sha256": graph, "constants_bytes": (folder / _CONSTANTS).stat().st_size}
 
@@ -129,9 +166,8 @@ def _entry(network: ResMemNetwork) -> Any:
     return FromBytes().eval().requires_grad_(False)
 
 
-def _keep(model: openvino.Model, weights: WeightsFile) -> None:
+def _keep(model: openvino.Model, folder: Path, about: Mapping[str, str]) -> None:
     """Write the folder beside its place and move it there, whole; one that another process moved there first stays."""
-    folder = converted_folder(weights)
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
@@ -139,7 +175,7 @@ def _keep(model: openvino.Model, weights: WeightsFile) -> None:
             openvino.save_model(model, unfinished / _GRAPH, compress_to_fp16=False)
         except RuntimeError as error:  # a full disk, in OpenVINO's words
             raise OSError(str(error)) from error
-        (unfinished / _MANIFEST).write_text(json.dumps(_manifest(unfinished)))
+        (unfinished / _MANIFEST).write_text(json.dumps({**_measured(unfinished), **about}))
         if not _is_whole(folder):
             with contextlib.suppress(FileNotFoundError):
                 os.rename(folder, unfinished / "damaged")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import openvino
 
+from resmem_plugin.core.calibration import Calibration, calibration_id
 from resmem_plugin.core.engines.base import require_process
-from resmem_plugin.core.engines.conversion import load_converted
+from resmem_plugin.core.engines.conversion import load_converted, load_quantized
 from resmem_plugin.core.weights import WeightsFile
 
-_PRECISIONS = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+_WIDE_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "int8": openvino.Type.f32}
+"""What is reckoned in that is not in int8: fp32 there, so that scores are the same on every processor."""
+
 _SCORES, _EMBEDDINGS = 0, 1
 
 
@@ -23,25 +27,31 @@ class OpenVINOEngine:
 
     Args:
         weights: the weights file.
-        precision: "fp32", or "bf16" where `has_bf16()`.
+        precision: "fp32", "int8", or "bf16" where `has_bf16()`.
+        calibration: for int8, the images to calibrate on, or the id of a calibration that is kept.
 
     Raises:
+        OptionError: for int8 without a calibration, or with an id under which none is kept.
+        MissingPackageError: for a new calibration without NNCF.
         WeightsError: if the weights are not what they should be.
     """
 
     name = "openvino"
     batch_size = 8  # larger batches are no quicker, only slower to interrupt
     can_embed = True
+    ahead = 0
 
-    def __init__(self, weights: WeightsFile, *, precision: str) -> None:
+    def __init__(self, weights: WeightsFile, *, precision: str, calibration: Calibration | None = None) -> None:
         self.precision = precision
         self.weights = weights.sha256
+        self.calibration = None if calibration is None else calibration_id(calibration)
         core = shared_core()
+        network = load_converted(core, weights) if calibration is None else load_quantized(core, weights, calibration)
         options = {
-            openvino.properties.hint.inference_precision: _PRECISIONS[precision],
+            openvino.properties.hint.inference_precision: _WIDE_TYPES[precision],
             openvino.properties.hint.performance_mode: openvino.properties.hint.PerformanceMode.LATENCY,
         }
-        self._request = core.compile_model(load_converted(core, weights), "CPU", options).create_infer_request()
+        self._request = core.compile_model(network, "CPU", options).create_infer_request()
         self._running = threading.Lock()
         self._process = os.getpid()
 
@@ -52,6 +62,10 @@ class OpenVINOEngine:
             ForkError: in a process forked from the one that loaded the network.
         """
         return self._run(batch, _SCORES)
+
+    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
+        """A function that runs `forward` on the batch."""
+        return functools.partial(self.forward, batch)
 
     def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 RGB images (B, 227, 227, 3) -> activations of the head's last hidden layer (B, 256).

@@ -58,6 +58,8 @@ class PyTorchEngine:
     """
 
     name = "pytorch"
+    calibration = None
+    ahead = 0
 
     def __init__(
         self,
@@ -92,6 +94,10 @@ class PyTorchEngine:
         """
         return self._run(self._scores, batch)
 
+    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
+        """A function that runs `forward` on the batch."""
+        return functools.partial(self.forward, batch)
+
     @property
     def can_embed(self) -> bool:
         """Whether the model has what `embed` needs: a method of that name."""
@@ -114,11 +120,11 @@ class PyTorchEngine:
 
     def _run(self, compute: Callable[[Tensor], Tensor], batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         require_process(self._process)
-        if isinstance(self.model, nn.Module) and any(module.training for module in self.model.modules()):
-            raise EvalModeError("the model is in training mode, where its scores would be wrong: call model.eval()")
+        self.require_eval_mode()
         try:
             with torch.inference_mode(), self._arithmetic():
-                return compute(self._input(batch)).to("cpu", torch.float32).numpy()
+                images = torch.from_numpy(batch).to(self.device)
+                return compute(self._scaled(images)).to("cpu", torch.float32).numpy()
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
@@ -127,8 +133,18 @@ class PyTorchEngine:
         middle = len(batch) // 2
         return np.concatenate([self._run(compute, half) for half in (batch[:middle], batch[middle:])])
 
-    def _input(self, batch: npt.NDArray[np.uint8]) -> Tensor:
-        x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)  # channels-last without a copy
+    def require_eval_mode(self) -> None:
+        """See that the model is in eval mode, as it was when the engine was built.
+
+        Raises:
+            EvalModeError: if it is not.
+        """
+        if isinstance(self.model, nn.Module) and any(module.training for module in self.model.modules()):
+            raise EvalModeError("the model is in training mode, where its scores would be wrong: call model.eval()")
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        """uint8 (B, 227, 227, 3) on the device -> float (B, 3, 227, 227) in [0, 1], channels-last for ResMem."""
+        x = images.permute(0, 3, 1, 2)  # channels-last without a copy
         if not isinstance(self.model, ResMemNetwork):
             x = x.contiguous()  # a caller's model may not take channels-last: upstream's does not
         return x.to(torch.float32).div_(255)

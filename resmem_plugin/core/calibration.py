@@ -1,0 +1,72 @@
+"""The images that int8 is calibrated on: which of those to be scored, and what the network sees of them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from resmem_plugin.core.errors import CalibrationWarning, ImageError, OptionError, warn
+from resmem_plugin.core.images import ImageReader
+from resmem_plugin.core.preprocess import pixels
+
+Calibration: TypeAlias = "str | npt.NDArray[np.uint8]"
+"""The id of a calibration that is kept, or the images (N, 227, 227, 3) for one."""
+
+IMAGES = 128
+"""More calibrate no better."""
+
+_FEW = 32
+
+
+def calibration_id(calibration: Calibration) -> str:
+    """What names a calibration in a provenance: sixteen hexadecimal digits of the SHA-256 of its images."""
+    if isinstance(calibration, str):
+        return calibration
+    return hashlib.sha256(np.ascontiguousarray(calibration).data).hexdigest()[:16]
+
+
+def sample_of(images: Iterable[object]) -> tuple[Sequence[object], Iterable[object]]:
+    """`IMAGES` of the images, and all of them: spread evenly over a sequence, the first of a stream."""
+    if isinstance(images, Sequence):
+        count = min(IMAGES, len(images))
+        return [images[number * len(images) // count] for number in range(count)], images
+    stream = iter(images)
+    first = list(itertools.islice(stream, IMAGES))
+    return first, itertools.chain(first, stream)
+
+
+def read_calibration(images: Iterable[object], reader: ImageReader, num_workers: int) -> npt.NDArray[np.uint8]:
+    """What the network sees of calibration images: uint8 (N, 227, 227, 3), N at most `IMAGES`.
+
+    Images that cannot be read are left out.
+
+    Raises:
+        OptionError: if none can be read.
+    """
+    chosen, _ = sample_of(images if isinstance(images, Sequence) else list(images))
+
+    def read(image: object) -> npt.NDArray[np.uint8] | ImageError:
+        try:
+            return pixels(reader.read(image).image)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(num_workers) as threads:
+        read_ones = list(threads.map(read, chosen))
+    seen = [one for one in read_ones if not isinstance(one, ImageError)]
+    if not seen:
+        why = f"; the first: {read_ones[0]}" if read_ones else ""
+        raise OptionError(f"precision='int8' needs images to calibrate on, and none can be read{why}: name others")
+    if len(seen) < _FEW:
+        warn(
+            f"int8 is calibrated on {len(seen)} image(s), and its scores may be further from fp32's than is told: "
+            f"calibrate on {IMAGES} pictures of the kind that is scored",
+            CalibrationWarning,
+        )
+    return np.stack(seen)
