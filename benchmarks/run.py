@@ -1,31 +1,41 @@
 """`make bench`: every variant over the same photographs, interleaved, round after round, in one process.
 
-Only the ratios mean something: each is taken within a round, and the median of the rounds is told.
+Only the ratios mean something: each is taken within a round, and the median of the rounds is told. Prints tables in
+Markdown, and draws `benchmarks/speed.svg`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import itertools
+import logging
 import platform
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.limits import images_per_s
-from benchmarks.variants import OURS, VARIANTS
+from benchmarks.pictures import KINDS
+from benchmarks.plot import draw
+from benchmarks.variants import OURS, UPSTREAM, Ours, variants
 from resmem_plugin import Scorer
+from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.preprocess import pixels
+from resmem_plugin.core.scorer import available_cores
 from resmem_plugin.demo import photographs
+from tests.mongod import own_mongod
 
 UPSTREAM_SCRIPT = """
 import sys
@@ -36,57 +46,112 @@ model.eval()
 print(float(model(transformer(Image.open(sys.argv[1]).convert("RGB")).unsqueeze(0))))
 """
 
+Times = dict[str, list[float]]
 
-def forward_alone(engine: str, precision: str, paths: Sequence[str]) -> Callable[[], object]:
-    """An engine over the same images, decoded beforehand, in the batches that the Scorer makes."""
-    built = Scorer(device="cpu", engine=engine, precision=precision).engine
+
+def compare(kind: str, paths: Sequence[str], calibration: str, rounds: int, *, fast: bool) -> dict[str, float]:
+    """Time all variants end to end, and print them; gives each one's median ratio to upstream's best."""
+    built = {name: build() for name, build in variants(calibration, fast=fast).items()}
+    distinct = list(dict.fromkeys(paths))
+    scores = {name: score(distinct) for name, score in built.items()}  # the warm-up too
+    runs: dict[str, Callable[[], object]] = {name: partial(score, paths) for name, score in built.items()}
+    times = timed(runs, rounds)
+    best = [min(times[name][number] for name in UPSTREAM) for number in range(rounds)]
+    exact = np.array(scores[next(iter(UPSTREAM))])
+    print(f"\n### {kind}, end to end: {len(paths)} JPEGs, {rounds} rounds\n")
+    print("| | images/s | x upstream's best | (min-max) | mean error | max error | rho | peak MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    medians = {}
+    for name, taken in times.items():
+        ratios = [best[number] / taken[number] for number in range(rounds)]
+        medians[name] = statistics.median(ratios)
+        errors = np.abs(np.array(scores[name]) - exact)
+        print(
+            f"| {name} | {len(paths) / statistics.median(taken):.2f} | {medians[name]:.2f} | "
+            f"{min(ratios):.2f}-{max(ratios):.2f} | {errors.mean():.1e} | {errors.max():.1e} | "
+            f"{rank_correlation(exact, np.array(scores[name])):.4f} | {peak_memory_mb(name, calibration, paths):.0f} |",
+            flush=True,
+        )
+    return medians
+
+
+def forward_alone(paths: Sequence[str], calibration: str, rounds: int) -> None:
+    """Time the forward pass of each engine and precision beside the end-to-end run and the cores' limit."""
     images = np.stack([pixels(Image.open(path)) for path in paths])
-    starts = range(0, len(images), built.batch_size)
-    return lambda: [built.forward(images[start : start + built.batch_size]) for start in starts]
+    runs: dict[str, Callable[[], object]] = {}
+    for ours in OURS:
+        scorer = ours.scorer(calibration)
+        runs[f"{ours.name} whole"] = partial(scorer.score, paths)
+        runs[f"{ours.name} forward"] = partial(forward_all, scorer.engine, images)
+    limits = {precision: images_per_s(precision) for precision in dict.fromkeys(each.precision for each in OURS)}
+    most: Times = {precision: [] for precision in limits}
 
-
-def throughput(paths: Sequence[str], rounds: int) -> None:
-    scorers = {name: build() for name, build in VARIANTS.items()}
-    scores = {name: score(paths[:17]) for name, score in scorers.items()}  # the warm-up too
-    runs: dict[str, Callable[[], object]] = {name: partial(score, paths) for name, score in scorers.items()}
-    runs |= {f"{name}, forward": forward_alone(*options, paths) for name, options in OURS.items()}
-    limits = {precision: images_per_s(precision) for _, precision in OURS.values()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    most: dict[str, list[float]] = {precision: [] for precision in limits}
-    for _ in range(rounds):
+    def measure_limits() -> None:
         for precision, measure in limits.items():
             most[precision].append(measure())
+
+    times = timed(runs, rounds, before=measure_limits)
+    print(f"\n### The forward pass alone, {len(paths)} images, {rounds} rounds\n")
+    print("| | forward, images/s | end to end of forward | the cores' limit | forward of the limit |")
+    print("|---|---|---|---|---|")
+    for ours in OURS:
+        forward, whole = times[f"{ours.name} forward"], times[f"{ours.name} whole"]
+        limit = most[ours.precision]
+        of_forward = statistics.median(alone / taken for alone, taken in zip(forward, whole, strict=True))
+        of_limit = statistics.median(len(paths) / alone / each for alone, each in zip(forward, limit, strict=True))
+        print(
+            f"| {ours.name} | {len(paths) / statistics.median(forward):.2f} | {of_forward:.1%} | "
+            f"{statistics.median(limit):.1f} | {of_limit:.1%} |",
+            flush=True,
+        )
+
+
+def forward_all(engine: Engine, images: npt.NDArray[np.uint8]) -> None:
+    """The forward pass over decoded images, in the batches that the Scorer makes."""
+    for start in range(0, len(images), engine.batch_size):
+        engine.forward(images[start : start + engine.batch_size])
+
+
+def more_images(paths: Sequence[str], few: int, many: int, rounds: int) -> None:
+    """Whether a longer input is scored as fast, in as much memory: fp32, in this process."""
+    scorer = Ours("openvino", "fp32").scorer(None)
+    rates: dict[int, list[float]] = {few: [], many: []}
+    peaks: dict[int, list[float]] = {few: [], many: []}
+    for _, count in itertools.product(range(rounds), (few, many)):
+        began = time.perf_counter()
+        for _ in scorer.iter_scores(itertools.islice(itertools.cycle(paths), count)):
+            pass
+        rates[count].append(count / (time.perf_counter() - began))
+        peaks[count].append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+    ratio = statistics.median(b / a for a, b in zip(rates[few], rates[many], strict=True))
+    print(
+        f"\n{many} images against {few}, openvino fp32, {rounds} rounds: {ratio:.3f} of the images a second; peak "
+        f"memory of this process {peaks[few][0]:.0f} MB after the first {few}, {peaks[many][-1]:.0f} MB at the end"
+    )
+
+
+def timed(runs: dict[str, Callable[[], object]], rounds: int, before: Callable[[], None] | None = None) -> Times:
+    """Run all of them once a round, one after the other: the seconds each took, by name."""
+    times: Times = {name: [] for name in runs}
+    for _ in range(rounds):
+        if before:
+            before()
         for name, run in runs.items():
             began = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - began)
-
-    upstream = [name for name in VARIANTS if name.startswith("upstream")]
-    best = [min(times[name][number] for name in upstream) for number in range(rounds)]
-    print(f"{len(paths)} images end to end, {rounds} rounds\n")
-    print(f"{'':26}{'images/s':>10}{'x upstream':>12}{'(min-max)':>14}{'max |diff|':>12}{'peak MB':>9}")
-    for name, taken in times.items():
-        ratios = [best[number] / taken[number] for number in range(rounds)]
-        row = f"{name:26}{len(paths) / statistics.median(taken):10.2f}{statistics.median(ratios):12.2f}"
-        row += f"{f'{min(ratios):.2f}-{max(ratios):.2f}':>14}"
-        if name in scores:
-            differences = np.abs(np.subtract(scores[name], scores[upstream[0]]))
-            row += f"{differences.max():12.1e}{peak_memory_mb(name, paths):9.0f}"
-        print(row, flush=True)
-    print(f"\n{'':26}{'end to end':>14}{'forward of the':>16}")
-    print(f"{'':26}{'of forward':>14}{'cores limit':>16}   (a matrix product in that precision)")
-    for name, (_, precision) in OURS.items():
-        forward = times[f"{name}, forward"]
-        whole = statistics.median(alone / taken for alone, taken in zip(forward, times[name], strict=True))
-        share = statistics.median(
-            len(paths) / alone / limit for alone, limit in zip(forward, most[precision], strict=True)
-        )
-        print(f"{name:26}{whole:14.1%}{share:16.1%}   {statistics.median(most[precision]):.1f} images/s")
+    return times
 
 
-def peak_memory_mb(name: str, paths: Sequence[str]) -> float:
+def rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    """Spearman's rho of scores without ties."""
+    ranks = np.argsort(np.argsort([one, other]))
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def peak_memory_mb(name: str, calibration: str, paths: Sequence[str]) -> float:
     """The peak resident memory of a process that scores with this variant alone."""
-    command = [sys.executable, "-m", "benchmarks.variants", name, *paths]
+    command = [sys.executable, "-m", "benchmarks.variants", name, calibration, *paths]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]) / 1000
 
 
@@ -96,35 +161,66 @@ def cold_start(path: str, rounds: int) -> None:
         "resmem score one.jpg": [resmem, "score", path],
         "upstream's script": [sys.executable, "-W", "ignore", "-c", UPSTREAM_SCRIPT, path],
     }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for number in range(rounds + 1):  # the first warms the file cache
-        for name, command in commands.items():
-            began = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=True)
-            taken = time.perf_counter() - began
-            if number:
-                times[name].append(taken)
-    print(f"\nCold start, process start to exit, {rounds} rounds")
-    for name, taken_s in times.items():
-        print(f"{name:26}{statistics.median(taken_s):8.2f} s")
-    ours, theirs = times.values()
+    runs: dict[str, Callable[[], object]] = {
+        name: partial(subprocess.run, command, capture_output=True, check=True) for name, command in commands.items()
+    }
+    timed(runs, 1)  # warms the file cache
+    ours, theirs = timed(runs, rounds).values()
     ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
-    print(f"{'ratio':26}{statistics.median(ratios):8.2f}   ({min(ratios):.2f}-{max(ratios):.2f})")
+    print(
+        f"\nCold start, process start to exit, {rounds} rounds: `resmem score one.jpg` {statistics.median(ours):.2f} "
+        f"s, upstream's script {statistics.median(theirs):.2f} s, ratio {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f}-{max(ratios):.2f})"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=68, help="how many images a round (default: 68)")
-    parser.add_argument("--rounds", type=int, default=5, help="how many rounds (default: 5)")
+    parser.add_argument("--images", type=int, default=34, help="how many images a round (default: 34)")
+    parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
+    parser.add_argument("--many", type=int, default=1000, help="images of the longer input (default: 1000)")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = [str(path) for path in photographs()]
-    paths = [found[number % len(found)] for number in range(options.images)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    machine = platform.processor() or platform.machine()
-    print(f"{machine}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}")
-    throughput(paths, options.rounds)
-    cold_start(next(path for path in found if path.endswith(".jpg")), options.rounds)
+    logging.disable()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "openvino", "nncf", "pillow", "fiftyone"))
+    print(f"{machine()}, {available_cores()} cores, Python {platform.python_version()}, {versions}")
+    with tempfile.TemporaryDirectory(prefix="resmem-bench-") as folder, own_mongod(Path(folder, "fiftyone")):
+        pictures = {kind: make(Path(folder, kind.split()[0])) for kind, make in KINDS.items()}
+        calibration = calibrate()
+        ratios = {}
+        for kind, found in pictures.items():
+            paths = list(itertools.islice(itertools.cycle(found), options.images))
+            ratios[kind] = compare(kind, paths, calibration, options.rounds, fast=kind != "640x480")
+        small = list(itertools.islice(itertools.cycle(pictures["640x480"]), options.images))
+        forward_alone(small, calibration, options.rounds)
+        cold_start(small[0], options.rounds)
+        more_images(small, options.many // 10, options.many, 1)
+    draw(ratios, Path(__file__).with_name("speed.svg"))
+
+
+def calibrate() -> str:
+    """Calibrate int8 on parts of the installed photographs, not on the pictures that are scored; gives its id."""
+    parts: list[Image.Image] = []
+    for path in photographs():
+        image = Image.open(path).convert("RGB")
+        width, height = image.size
+        corners = itertools.product((0, width // 2), (0, height // 2))
+        parts += [image.crop((x, y, x + width // 2, y + height // 2)) for x, y in corners]
+    told = Scorer(device="cpu", precision="int8", calibration=parts).provenance.calibration
+    assert told is not None
+    return told
+
+
+def machine() -> str:
+    """The processor's name, and which of its instructions matter here."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = told.get("flags", "").split()
+    having = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8") if flag in flags]
+    return f"{told.get('model name', platform.machine())} ({', '.join(having)})"
 
 
 if __name__ == "__main__":

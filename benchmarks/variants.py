@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+from resmem_plugin import Scorer
+from resmem_plugin.core.engines.openvino import has_bf16
+from resmem_plugin.core.images import DecodeMode
 
 Score: TypeAlias = "Callable[[Sequence[str]], list[float]]"
 
@@ -19,10 +26,9 @@ def upstream_readme() -> Score:
     """Upstream's README in a loop, without gradients."""
     import torch
     from PIL import Image
-    from resmem import ResMem, transformer
+    from resmem import transformer
 
-    model = ResMem(pretrained=True)
-    model.eval()
+    model = _upstream()
 
     def score(paths: Sequence[str]) -> list[float]:
         with torch.inference_mode():
@@ -35,10 +41,9 @@ def upstream_batches() -> Score:
     """Upstream's network and transformer in a DataLoader: batches of 32, one worker process for each core."""
     import torch
     from PIL import Image
-    from resmem import ResMem, transformer
+    from resmem import transformer
 
-    model = ResMem(pretrained=True)
-    model.eval()
+    model = _upstream()
 
     class Pictures(torch.utils.data.Dataset[Any]):
         def __init__(self, paths: Sequence[str]) -> None:
@@ -58,30 +63,104 @@ def upstream_batches() -> Score:
     return score
 
 
-def resmem_plugin(engine: str, precision: str) -> Score:
-    """This project's Scorer, with its defaults otherwise."""
-    from resmem_plugin import Scorer
+def upstream_fiftyone() -> Score:
+    """Upstream's network and transformer as a model of FiftyOne's, in `apply_model`: batches of 32, two workers."""
+    import fiftyone as fo
+    import fiftyone.core.models as fom
+    import torch
+    from resmem import transformer
 
-    scorer = Scorer(device="cpu", engine=engine, precision=precision)
-    return lambda paths: [score.memorability for score in scorer.score(paths)]
+    fo.config.show_progress_bars = False
+    model = _upstream()
+
+    class Upstream(fom.TorchModelMixin, fom.Model):  # type: ignore[misc,unused-ignore]
+        media_type = "image"
+        ragged_batches = False
+        transforms = staticmethod(transformer)
+        preprocess = True
+        _using_gpu = False
+
+        def predict_all(self, args: Any) -> list[float]:
+            with torch.inference_mode():
+                return [float(value) for value in model(args).flatten()]
+
+    def score(paths: Sequence[str]) -> list[float]:
+        dataset = fo.Dataset()
+        dataset.add_samples([fo.Sample(filepath=path) for path in paths])
+        dataset.apply_model(Upstream(), "memorability", batch_size=32, num_workers=2)
+        scores: list[float] = dataset.values("memorability")
+        dataset.delete()
+        return scores
+
+    return score
 
 
-OURS = {f"{engine}, {kind}": (engine, kind) for engine in ("openvino", "pytorch") for kind in ("fp32", "bf16")}
-"""This project's engines and precisions, by the name of their variant."""
+def _upstream() -> Any:
+    from resmem import ResMem
 
-VARIANTS: dict[str, Callable[[], Score]] = {
+    model = ResMem(pretrained=True)
+    model.eval()
+    return model
+
+
+class Ours(NamedTuple):
+    """An engine, a precision and a decode mode of this project's."""
+
+    engine: str
+    precision: str
+    decode: DecodeMode = "exact"
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine}, {self.precision}{', fast' if self.decode == 'fast' else ''}"
+
+    def scorer(self, calibration: Sequence[str] | str | None) -> Scorer:
+        needed = calibration if self.precision == "int8" else None
+        return Scorer(
+            device="cpu", engine=self.engine, precision=self.precision, decode=self.decode, calibration=needed
+        )
+
+    def build(self, calibration: Sequence[str] | str | None) -> Score:
+        scorer = self.scorer(calibration)
+        return lambda paths: [score.memorability for score in scorer.score(paths)]
+
+
+UPSTREAM: dict[str, Callable[[], Score]] = {
     "upstream, README loop": upstream_readme,
-    "upstream, batches of 32": upstream_batches,
-    **{name: partial(resmem_plugin, *options) for name, options in OURS.items()},
+    "upstream, DataLoader": upstream_batches,
+    "upstream, FiftyOne apply_model": upstream_fiftyone,
 }
 
+OURS = [
+    Ours("openvino", "fp32"),
+    *([Ours("openvino", "bf16")] if has_bf16() else []),
+    Ours("openvino", "int8"),
+    Ours("pytorch", "fp32"),
+    *([Ours("pytorch", "bf16")] if has_bf16() else []),
+]
+"""bf16 where the processor has it: elsewhere it is slower than fp32."""
 
-def main(name: str, paths: Sequence[str]) -> None:
-    VARIANTS[name]()(paths)
+
+def variants(calibration: Sequence[str] | str | None, *, fast: bool) -> dict[str, Callable[[], Score]]:
+    """All that are compared, by name; with `fast`, this project's with decode="fast" too."""
+    ours = [*OURS, *(each._replace(decode="fast") for each in OURS if fast and each.engine == "openvino")]
+    return {**UPSTREAM, **{each.name: partial(each.build, calibration) for each in ours}}
+
+
+def main(name: str, calibration: str, paths: Sequence[str]) -> None:
+    logging.disable()
+    if "FiftyOne" in name:
+        from tests.mongod import own_mongod
+
+        with tempfile.TemporaryDirectory() as folder, own_mongod(Path(folder)):
+            upstream_fiftyone()(paths)
+    else:
+        variants(calibration or None, fast=True)[name]()(paths)
     status = Path("/proc/self/status").read_text()  # not getrusage: it knows the parent's peak too
-    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main(sys.argv[1], [str(Path(path)) for path in sys.argv[2:]])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -171,7 +171,7 @@ def test_what_auto_comes_to(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"engine": "onnx"}, "engine must be auto, pytorch or openvino, not 'onnx'"),
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU.*engine='pytorch'"),
-        ({"engine": "openvino", "precision": "fp16"}, "precision must be auto, fp32 or bf16 .* not 'fp16'"),
+        ({"engine": "openvino", "precision": "fp16"}, "precision must be auto, fp32, bf16 or int8 .* not 'fp16'"),
         ({"engine": "openvino", "model": Red()}, "model of your own runs with PyTorch"),
         ({"engine": "nothing", "model": Red()}, "leave engine='nothing' out"),
     ],

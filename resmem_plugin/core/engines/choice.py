@@ -47,8 +47,8 @@ def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") 
         return _openvino(device, precision)
     if precision == "int8":
         raise OptionError(
-            "int8 runs on a CPU with OpenVINO: leave device and engine out, or name device='cpu', and "
-            'pip install "resmem-plugin[int8]"'
+            "precision='int8' is for the published network, on a CPU, with OpenVINO: leave model and engine out, name "
+            "device='cpu', and pip install 'resmem-plugin[int8]'"
         )
     from resmem_plugin.core.engines.pytorch import resolve
 
