@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resmem_plugin.core import pipeline
+from resmem_plugin.core.cache import CacheOption, ScoreCache
 from resmem_plugin.core.engines.choice import Choice, choose
 from resmem_plugin.core.errors import (
     ClippedImagesWarning,
@@ -58,7 +59,9 @@ class Scorer:
             None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
             module is copied and put into eval mode.
-        cache: must be None; kept for a store of scores.
+        cache: keep scores, and take those that were kept: True for a file in the cache folder, or the path of one
+            (`.sqlite`); see `ScoreCache`. A network of your own is known by its name, structure and parameters: if you
+            change its code, clear the cache.
         exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3.
 
@@ -77,22 +80,25 @@ class Scorer:
         decode: DecodeMode = "exact",
         weights: str | os.PathLike[str] | None = None,
         model: Model | None = None,
-        cache: str | os.PathLike[str] | bool | None = None,
+        cache: CacheOption = None,
         exif_transpose: bool = False,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if cache not in (None, False):
-            raise OptionError(f"this version keeps no cache of scores: leave cache={cache!r} out")
         if model is not None and weights is not None:
             raise OptionError("model and weights exclude each other: a model brings its own weights")
         self.batch_size = _positive("batch_size", batch_size)
         self.num_workers = _positive("num_workers", num_workers) or available_cores()
+        self._cache = ScoreCache.of(cache) if cache else None
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
         self._engine = (
             _engine(weights, choose(engine, device, precision))
             if model is None
             else _own_engine(model, engine, device, precision)
         )
+        if self._cache is not None and model is not None and self.engine.weights.startswith("function:"):
+            raise OptionError(
+                "nothing tells whether a function is the one whose scores were kept: give an nn.Module, or no cache"
+            )
 
     def __repr__(self) -> str:
         return f"<Scorer {self.provenance.id}: {self.provenance}>"
@@ -170,18 +176,21 @@ class Scorer:
 
     def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
         clipped: list[int] = []
-        for index, outcome in enumerate(
-            pipeline.run(
+        with self._cache.open(self.provenance.id) if self._cache else contextlib.nullcontext() as kept:
+            outcomes = pipeline.run(
                 images,
                 reader=self.reader,
                 engine=self.engine,
                 batch_size=self.batch_size or self.engine.batch_size,
                 num_workers=self.num_workers,
+                kept=kept,
             )
-        ):
-            if outcome.clipped:
-                clipped.append(index)
-            yield outcome
+            for index, outcome in enumerate(outcomes):
+                if kept is not None:
+                    kept.tell()
+                if outcome.clipped:
+                    clipped.append(index)
+                yield outcome
         if clipped:
             shown = ", ".join(map(str, clipped[:10])) + (", ..." if len(clipped) > 10 else "")
             warn(
