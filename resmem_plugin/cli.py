@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import numpy as np
 
-from resmem_plugin.cli_fiftyone import add_commands
+from resmem_plugin import cli_cache, cli_fiftyone
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
 from resmem_plugin.inputs import read_inputs
@@ -135,10 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--exif-transpose", action="store_true", help="turn images upright by their EXIF orientation first"
     )
+    cli_cache.add_option(score)
     score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
     commands.add_parser("weights", help="where the weights are, their hash, their licence").set_defaults(run=_weights)
-    add_commands(commands)
+    cli_cache.add_commands(commands)
+    cli_fiftyone.add_commands(commands)
     return parser
 
 
@@ -165,6 +167,7 @@ def _score(options: argparse.Namespace) -> int:
         decode=options.decode,
         weights=options.weights,
         exif_transpose=options.exif_transpose,
+        cache=options.cache,
     )
     scores, code = _scores(scorer, images, options)
     with _undisturbed():

@@ -64,7 +64,7 @@ class ResMemAccessor:
             precision: "auto", "fp32", "bf16" or "fp16".
             progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
             storage_options: for URLs, as in `pandas.read_csv`.
-            cache: must be None; kept for a store of scores.
+            cache: keep scores, and take those that were kept; as for `Scorer`.
             scorer: a `Scorer` with options of its own, instead of the options from `batch_size` on.
 
         Returns:

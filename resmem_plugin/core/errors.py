@@ -7,6 +7,7 @@ ResMemError
 ├── OptionError                  an option, or a combination of them, that cannot be had (also a ValueError)
 ├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
 ├── ForkError                    a network is used in a forked process, where it would hang (also a RuntimeError)
+├── CacheError                   a cache of scores cannot be read or cleared on request
 ├── MissingPackageError          an optional package is not installed (also an ImportError)
 ├── ImageError                   one image cannot be scored: the reason in its row (also a ValueError)
 │   ├── MissingValueError        None or NaN in the place of an image
@@ -19,7 +20,7 @@ ResMemWarning (a UserWarning)
 ├── FailedImagesWarning          some images have no score
 ├── ClippedImagesWarning         some images lost most of their tones in upstream's recipe
 ├── CalibrationWarning           int8 is calibrated on few images
-└── CacheWarning                 the cache folder cannot be used
+└── CacheWarning                 a cache cannot be used, or was damaged
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class EvalModeError(ResMemError, RuntimeError):
 
 class ForkError(ResMemError, RuntimeError):
     """A network is used in a process forked from the one that loaded it, where torch would hang."""
+
+
+class CacheError(ResMemError):
+    """A cache of scores that somebody wants to look into or to clear cannot be opened."""
 
 
 class MissingPackageError(ResMemError, ImportError):
@@ -117,7 +122,7 @@ class CalibrationWarning(ResMemWarning):
 
 
 class CacheWarning(ResMemWarning):
-    """The cache folder cannot be used; work goes on without it."""
+    """A cache cannot be used, or was damaged; work goes on without it."""
 
 
 def warn(message: str, category: type[ResMemWarning]) -> None:

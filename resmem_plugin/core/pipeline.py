@@ -1,4 +1,7 @@
-"""Decode, batch, forward: in order, in bounded memory, and with decoding overlapping the forward pass."""
+"""Decode, batch, forward: in order, in bounded memory, and with decoding overlapping the forward pass.
+
+With a cache, an image whose score is kept is neither decoded nor waits for a batch.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from resmem_plugin.core.cache import KeptScore, KeptScores, content_key, pixels_key
 from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
@@ -25,14 +29,23 @@ from resmem_plugin.core.sources import is_url
 FETCH_THREADS = 16
 """Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
 
+_SPARSE = 4
+"""A batch goes forward before it is full when it has this many times its size of images that need no forward pass."""
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """What decoding made of one image: the network's input, or the reason why there is none."""
+    """What became of one image before the network: its input, a score that was kept, or the reason for neither.
+
+    Attributes:
+        key: what to keep the score by, if it is to be kept.
+    """
 
     pixels: npt.NDArray[np.uint8] | None = None
     clipped: bool = False
     error: ImageError | None = None
+    kept: KeptScore | None = None
+    key: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -53,8 +66,8 @@ class _Decoders:
     They are daemons: unlike an executor's, a hung download cannot keep the process from ending.
     """
 
-    def __init__(self, reader: ImageReader, num_workers: int) -> None:
-        self._reader = reader
+    def __init__(self, reader: ImageReader, num_workers: int, kept: KeptScores | None) -> None:
+        self._reader, self._kept = reader, kept
         self._to_fetch: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._to_decode: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._fetchers = 0
@@ -94,10 +107,22 @@ class _Decoders:
         while (work := self._to_decode.get()) is not None and not self._closed:
             future, reference = work
             try:
-                opened = self._reader.read(reference)
-                future.set_result(Prepared(pixels(opened.image), opened.clipped))
+                future.set_result(self._prepare(reference))
             except Exception as error:
                 future.set_result(_failed(error))
+
+    def _prepare(self, reference: object) -> Prepared:
+        content = self._reader.fetch(reference)
+        key = content_key(content) if self._kept and isinstance(content, bytes) else None
+        kept = self._kept.find(key) if self._kept and key else None
+        if kept is not None:
+            return Prepared(clipped=kept.clipped, kept=kept)
+        opened = self._reader.open(content)
+        seen = pixels(opened.image)
+        if self._kept and key is None:
+            key = pixels_key(seen)
+            kept = self._kept.find(key)
+        return Prepared(seen if kept is None else None, opened.clipped, kept=kept, key=key)
 
 
 def _start(count: int, work: Callable[[], None]) -> None:
@@ -120,34 +145,38 @@ def run(
     engine: Engine,
     batch_size: int,
     num_workers: int,
+    kept: KeptScores | None = None,
 ) -> Iterator[Outcome]:
     """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
 
     Args:
-        images: references to images; a generator is read about two batches ahead.
+        images: references to images; a generator is read about two batches ahead, and no more than six.
         reader: turns a reference into an image.
         engine: runs the network.
         batch_size: images a forward pass.
         num_workers: images decoded at once.
+        kept: scores of earlier runs; those that this one makes are added, a batch at a time and before they are given.
 
     Closing the iterator, or an interrupt within it, ends the work at once.
     """
     failures: list[Exception] = []
     upcoming = _until_failure(images, failures)
     pending: deque[Future[Prepared]] = deque()
-    decoders = _Decoders(reader, num_workers)
+    decoders = _Decoders(reader, num_workers, kept)
+    prepared: list[Prepared] = []
+    waiting = 0  # of these, for the network
     try:
         while True:
-            prepared: list[Prepared] = []
-            while len(prepared) < batch_size:
-                room = 2 * batch_size + FETCH_THREADS - len(pending)
-                pending.extend(decoders.submit(image) for image in islice(upcoming, room))
-                if not pending:
-                    break
-                prepared.append(pending.popleft().result())
-            if not prepared:
+            room = 2 * batch_size + FETCH_THREADS - len(pending)
+            pending.extend(decoders.submit(image) for image in islice(upcoming, room))
+            if not pending:
                 break
-            yield from _forward(prepared, engine.forward)
+            prepared.append(pending.popleft().result())
+            waiting += prepared[-1].pixels is not None
+            if waiting in (0, batch_size) or len(prepared) == _SPARSE * batch_size:
+                yield from _forward(prepared, engine.forward, kept)
+                prepared, waiting = [], 0
+        yield from _forward(prepared, engine.forward, kept)
     finally:
         decoders.close()
         reader.close()
@@ -164,17 +193,25 @@ def _until_failure(images: Iterable[object], failures: list[Exception]) -> Itera
 
 
 def _forward(
-    prepared: list[Prepared], forward: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-) -> Iterator[Outcome]:
+    prepared: list[Prepared],
+    forward: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+    kept: KeptScores | None,
+) -> list[Outcome]:
     batch = [item.pixels for item in prepared if item.pixels is not None]
-    scores = iter(forward(np.stack(batch)).tolist() if batch else [])
-    for item in prepared:
-        memorability, error = (math.nan, item.error) if item.error else (next(scores), None)
-        if error is None and not math.isfinite(memorability):
-            memorability, error = (
-                math.nan,
-                UnreadableImageError(
-                    f"the network returned {memorability}: look at its weights, or use precision='fp32'"
-                ),
-            )
-        yield Outcome(memorability, item.clipped, error)
+    fresh = iter(forward(np.stack(batch)).tolist() if batch else [])
+    scores = [next(fresh) if item.pixels is not None else math.nan for item in prepared]
+    if kept is not None:
+        scored = zip(prepared, scores, strict=True)
+        kept.add([(item.key, KeptScore(s, item.clipped)) for item, s in scored if item.key and math.isfinite(s)])
+    return list(map(_outcome, prepared, scores))
+
+
+def _outcome(item: Prepared, score: float) -> Outcome:
+    if item.error is not None:
+        return Outcome(math.nan, item.clipped, item.error)
+    if item.kept is not None:
+        return Outcome(item.kept.memorability, item.clipped, None)
+    if not math.isfinite(score):
+        reason = f"the network returned {score}: look at its weights, or use precision='fp32'"
+        return Outcome(math.nan, item.clipped, UnreadableImageError(reason))
+    return Outcome(score, item.clipped, None)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resmem_plugin.core import pipeline
+from resmem_plugin.core.cache import CacheOption, ScoreCache
 from resmem_plugin.core.calibration import read_calibration, sample_of
 from resmem_plugin.core.engines.choice import choose
 from resmem_plugin.core.engines.loading import callers_engine, load_engine
@@ -59,7 +60,9 @@ class Scorer:
             None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
             module is copied and put into eval mode.
-        cache: must be None; kept for a store of scores.
+        cache: keep scores, and take those that were kept: True for a file in the cache folder, or the path of one
+            (`.sqlite`); see `ScoreCache`. A network of your own is known by its name, structure and parameters: if you
+            change its code, clear the cache.
         exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3.
         calibration: for int8, about 128 images of the kind to be scored, or the `calibration` in the provenance of
@@ -81,17 +84,16 @@ class Scorer:
         decode: DecodeMode = "exact",
         weights: str | os.PathLike[str] | None = None,
         model: Model | None = None,
-        cache: str | os.PathLike[str] | bool | None = None,
+        cache: CacheOption = None,
         exif_transpose: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         calibration: Iterable[object] | str | None = None,
     ) -> None:
-        if cache not in (None, False):
-            raise OptionError(f"this version keeps no cache of scores: leave cache={cache!r} out")
         if model is not None and weights is not None:
             raise OptionError("model and weights exclude each other: a model brings its own weights")
         self.batch_size = _positive("batch_size", batch_size)
         self.num_workers = _positive("num_workers", num_workers) or available_cores()
+        self._cache = ScoreCache.of(cache) if cache else None
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
         if calibration is not None and precision != "int8":
             raise OptionError("calibration is for precision='int8': leave it out")
@@ -101,6 +103,10 @@ class Scorer:
             if engine not in ("auto", "pytorch"):
                 raise OptionError(f"a model of your own runs with PyTorch: leave engine={engine!r} out")
             self._engine = callers_engine(model, choose("pytorch", device, precision))
+            if cache and self._engine.weights.startswith("function:"):
+                raise OptionError(
+                    "nothing tells whether a function is the one whose scores were kept: give an nn.Module, or no cache"
+                )
             return
         self._weights, self._choice = find_weights(weights), choose(engine, device, precision)
         if precision != "int8":
@@ -213,18 +219,21 @@ class Scorer:
                 return
             self._calibrate(sample)
         clipped: list[int] = []
-        for index, outcome in enumerate(
-            pipeline.run(
+        with self._cache.open(self.provenance.id) if self._cache else contextlib.nullcontext() as kept:
+            outcomes = pipeline.run(
                 images,
                 reader=self.reader,
                 engine=self.engine,
                 batch_size=self.batch_size or self.engine.batch_size,
                 num_workers=self.num_workers,
+                kept=kept,
             )
-        ):
-            if outcome.clipped:
-                clipped.append(index)
-            yield outcome
+            for index, outcome in enumerate(outcomes):
+                if kept is not None:
+                    kept.tell()
+                if outcome.clipped:
+                    clipped.append(index)
+                yield outcome
         if clipped:
             shown = ", ".join(map(str, clipped[:10])) + (", ..." if len(clipped) > 10 else "")
             warn(

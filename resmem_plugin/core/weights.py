@@ -51,7 +51,7 @@ class WeightsFile:
 
 
 def cache_folder() -> Path:
-    """The folder for converted weights: `RESMEM_CACHE_DIR`, or the user's cache folder on this system."""
+    """The folder for converted weights and scores: `RESMEM_CACHE_DIR`, or the user's cache folder on this system."""
     import platformdirs  # here, so that the plugin's form can say that it is missing
 
     named = os.environ.get("RESMEM_CACHE_DIR")

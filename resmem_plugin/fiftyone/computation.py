@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pymongo.errors import PyMongoError
+
 from resmem_plugin.core.errors import ImageError, OptionError, ResMemError, ScoringError
 from resmem_plugin.core.scores import Score
 from resmem_plugin.fiftyone.samples import Picture, keys_of, pictures
@@ -104,8 +106,17 @@ class Computation:
         However it ends, closed, interrupted or with an error, what was scored is written.
 
         Raises:
-            ScoringError: if the model fails, or unless failures are skipped, an image.
+            ScoringError: if the model or the database fails, or unless failures are skipped, an image.
         """
+        try:
+            yield from self._run()
+        except PyMongoError as error:
+            reason = str(error).partition(" (configured")[0]  # timeouts and topology follow
+            raise ScoringError(
+                f"the database failed ({reason}): start it again, and a rerun goes on from the scores that were written"
+            ) from error
+
+    def _run(self) -> Generator[bool, None, None]:
         self._began_s = written = time.monotonic()
         self.field.declare(self.provenance)
         self._writer.remember_reasons()
@@ -125,6 +136,9 @@ class Computation:
                 state = "complete"
         except GeneratorExit:
             state = None  # closed, perhaps long after it was left: the field may be another run's by now
+            raise
+        except PyMongoError:
+            state, self._scores = None, {}  # to write again on the way out would only take as long again
             raise
         except ResMemError:
             raise

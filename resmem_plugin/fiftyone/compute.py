@@ -16,6 +16,7 @@ from resmem_plugin.fiftyone.samples import images_of
 from resmem_plugin.fiftyone.schema import DEFAULT_FIELD, dataset_of
 
 if TYPE_CHECKING:
+    from resmem_plugin.core.cache import CacheOption
     from resmem_plugin.core.progress import ProgressOption
 
 
@@ -31,6 +32,7 @@ def compute_memorability(
     precision: str = "auto",
     skip_failures: bool = True,
     progress: ProgressOption = None,
+    cache: CacheOption = None,
     scorer: Scorer | None = None,
 ) -> Summary:
     """Compute the memorability of images, or of the objects in them, and store it in a field.
@@ -53,7 +55,8 @@ def compute_memorability(
         skip_failures: go on after an image that cannot be scored.
         progress: a bar (True), none (False), one on a terminal unless `fo.config.show_progress_bars` is off (None), or
             a function called with a `Progress`.
-        scorer: a `Scorer` of yours, instead of device, precision, batch_size and num_workers.
+        cache: keep scores, and take those that were kept, whatever data set or file they come from; as for `Scorer`.
+        scorer: a `Scorer` of yours, instead of device, precision, batch_size, num_workers and cache.
 
     Returns:
         How many were scored, were scored already, failed, and the range of the scores.
@@ -74,6 +77,7 @@ def compute_memorability(
         device=device,
         precision=precision,
         skip_failures=skip_failures,
+        cache=cache,
         scorer=scorer,
     )
     if progress is None and not fo.config.show_progress_bars:
@@ -95,6 +99,7 @@ def prepare(
     device: str,
     precision: str,
     skip_failures: bool,
+    cache: CacheOption = None,
     scorer: Scorer | None = None,
 ) -> Computation:
     """Check everything, then load the network; changes nothing. For arguments and errors see `compute_memorability`."""
@@ -107,10 +112,13 @@ def prepare(
             precision=precision,
             batch_size=batch_size,
             num_workers=num_workers,
+            cache=cache,
             exif_transpose=patches_field is not None,
         )
-    elif (device, precision, batch_size, num_workers) != ("auto", "auto", None, None):
-        raise OptionError("scorer brings its own device, precision, batch_size and num_workers: give these to Scorer()")
+    elif (device, precision, batch_size, num_workers, cache) != ("auto", "auto", None, None, None):
+        raise OptionError(
+            "scorer brings its own device, precision, batch_size, num_workers and cache: give these to Scorer()"
+        )
     elif patches_field is not None and not scorer.provenance.exif_transpose:
         raise OptionError("boxes are relative to the upright picture: give a Scorer(exif_transpose=True)")
     return Computation(samples, writer, scorer, overwrite=overwrite, skip_failures=skip_failures)

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 import fiftyone as fo
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.scores import Provenance
@@ -259,6 +260,14 @@ class ScoreWriter:
         }
 
     def _set(self, path: str, values: Mapping[Key, Any]) -> None:
+        try:
+            self._set_once(path, values)
+        except ServerSelectionTimeoutError:
+            raise
+        except AutoReconnect:  # the connection broke: this time it is waited for, for half a minute
+            self._set_once(path, values)
+
+    def _set_once(self, path: str, values: Mapping[Key, Any]) -> None:
         samples, prefix = self.target.samples, self.target.prefix
         if self.patches_field is None:
             samples.set_values(  # the field is declared, and these are plain floats and strings: 10 % quicker

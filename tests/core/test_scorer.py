@@ -122,7 +122,7 @@ def test_progress_is_told(red: Scorer, capsys: pytest.CaptureFixture[str]) -> No
         {"batch_size": 2.5},
         {"num_workers": -1},
         {"decode": "quick"},
-        {"cache": True},
+        {"cache": "scores.csv"},
         {"weights": "model.pt"},
     ],
 )
