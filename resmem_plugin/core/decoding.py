@@ -15,17 +15,20 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
+
+_Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot read what it would have accepted
 
 _EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and the like must not run on what one scores
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open goes on after
 _PREFIX = 16
 _SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
 _MOST_PASSES = 20  # a progressive JPEG has about ten
+_SLOWER_IN_PYTHON = 16  # such as QOI: 3 seconds for a million pixels
 _ignoring = threading.Lock()
 
 
@@ -101,8 +104,7 @@ def explained() -> Iterator[None]:
                 "raise the limit if you trust it"
             ) from error
         raise UnreadableImageError(
-            f"damaged or cut short, it cannot be decoded ({str(error) or type(error).__name__}): "
-            "replace it with an intact copy"
+            f"damaged or cut short, it cannot be decoded ({_text(error)}): replace it with an intact copy"
         ) from error
 
 
@@ -129,22 +131,28 @@ def _identified(content: bytes) -> Image.Image:
     begun: list[str] = []
     absent: list[str] = []
     for name, factory, accept in _formats(addable):
-        verdict: object = False
-        try:
-            verdict = accept is None or accept(content[:_PREFIX])
-            if isinstance(verdict, str):  # Pillow was built without it
-                absent.append(verdict)
-            elif verdict and name in _EXTERNAL_FORMATS:
-                raise UnsupportedImageError(f"{name}, which other programs would have to draw: convert it to PNG")
-            elif verdict:
+        verdict = _verdict(accept, content)
+        if isinstance(verdict, str):  # Pillow was built without it
+            absent.append(verdict)
+        elif verdict and name in _EXTERNAL_FORMATS:
+            raise UnsupportedImageError(f"{name}, which other programs would have to draw: convert it to PNG")
+        elif verdict:
+            try:
                 return factory(io.BytesIO(content), "")
-        except _NOT_THIS_FORMAT as error:
-            if verdict and accept is not None:
-                begun.append(f"it begins like {name}: {str(error) or type(error).__name__}")
+            except _NOT_THIS_FORMAT as error:
+                if accept is not None:
+                    begun.append(f"{name}, but is damaged, cut short or of a rare kind ({_text(error)})")
     raise UnreadableImageError(_unidentified(content, addable, begun, absent))
 
 
-def _formats(addable: _Addable | None) -> Iterator[tuple[str, Callable[..., Image.Image], Callable[..., Any] | None]]:
+def _verdict(accept: _Accept | None, content: bytes) -> bool | str:
+    try:
+        return accept is None or accept(content[:_PREFIX])
+    except _NOT_THIS_FORMAT:
+        return False
+
+
+def _formats(addable: _Addable | None) -> Iterator[tuple[str, Callable[..., Image.Image], _Accept | None]]:
     """Pillow's formats, in its own order: the common ones first, for loading all takes a while."""
     known: set[str] = set()
     for prepare in (Image.preinit, Image.init, *([addable.add] if addable is not None else [])):
@@ -170,19 +178,27 @@ def _unidentified(content: bytes, addable: _Addable | None, begun: list[str], ab
             "or PNG"
         )
     if begun:
-        return f"damaged or cut short, it cannot be decoded ({'; '.join(begun)}): replace it with an intact copy"
+        return f"it begins like {' and like '.join(begun)}: replace it with an intact copy, or convert it to PNG"
     told = "; ".join([f"it starts with {content[:_PREFIX]!r}", *absent])
     return f"not an image that Pillow can read ({told}): convert it to JPEG or PNG, or leave it out"
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def _check_cost(image: Image.Image, content: bytes) -> None:
     """Refuse what `Image.open` refuses, and a JPEG that is to be gone over again and again."""
     if Image.MAX_IMAGE_PIXELS is None:
         return
-    pixels, most = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS
+    pixels, most, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
     if pixels > most:
-        raise Image.DecompressionBombError(f"{image.width}x{image.height}, {pixels} pixels of at most {most}")
+        raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {most}")
+    if isinstance(image, ImageFile.ImageFile) and any(tile[0] in Image.DECODERS for tile in image.tile):
+        most //= _SLOWER_IN_PYTHON
+        if pixels > most:
+            raise Image.DecompressionBombError(f"{size}, {pixels} of at most {most} pixels in a slow format")
     if image.format in ("JPEG", "MPO"):
         scans = content.count(_SCAN)
         if scans * pixels > _MOST_PASSES * most:
-            raise Image.DecompressionBombError(f"a JPEG of {image.width}x{image.height} pixels in {scans} scans")
+            raise Image.DecompressionBombError(f"a JPEG of {size} pixels in {scans} scans")
