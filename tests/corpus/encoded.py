@@ -37,15 +37,13 @@ picture = functools.cache(photograph)
 @functools.cache
 def encoded(kind: str, **options: object) -> bytes:
     """The photograph in a format of Pillow's."""
-    buffer = io.BytesIO()
-    picture().save(buffer, kind, **options)
-    return buffer.getvalue()
+    return plain(picture(), kind, **options)
 
 
 def plain(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     """An image in a format of Pillow's."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    image.copy().save(buffer, kind, **options)  # a copy: the encoder of JPEG leaves its options on the image
     return buffer.getvalue()
 
 
