@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from PIL import Image, ImageFile
+from PIL import Image
 
 from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
 
@@ -28,7 +28,6 @@ _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Im
 _PREFIX = 16
 _SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
 _MOST_PASSES = 20  # a progressive JPEG has about ten
-_SLOWER_IN_PYTHON = 16  # such as QOI: 3 seconds for a million pixels
 _ignoring = threading.Lock()
 
 
@@ -91,7 +90,7 @@ def explained() -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(
-            f"too large ({error}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"too large ({_text(error)}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         ) from error
     except MemoryError as error:
         raise UnreadableImageError(
@@ -184,7 +183,7 @@ def _unidentified(content: bytes, addable: _Addable | None, begun: list[str], ab
 
 
 def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _check_cost(image: Image.Image, content: bytes) -> None:
@@ -194,10 +193,6 @@ def _check_cost(image: Image.Image, content: bytes) -> None:
     pixels, most, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
     if pixels > most:
         raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {most}")
-    if isinstance(image, ImageFile.ImageFile) and any(tile[0] in Image.DECODERS for tile in image.tile):
-        most //= _SLOWER_IN_PYTHON
-        if pixels > most:
-            raise Image.DecompressionBombError(f"{size}, {pixels} of at most {most} pixels in a slow format")
     if image.format in ("JPEG", "MPO"):
         scans = content.count(_SCAN)
         if scans * pixels > _MOST_PASSES * most:

@@ -7,7 +7,6 @@ import os
 import re
 import struct
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,7 +79,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "number": (lambda folder: 3, "not an image but an object of type int"),
     "list": (lambda folder: ["a.jpg"], "not an image but an object of type list"),
     "empty bytes": (lambda folder: b"", "empty"),
-    "bytes": (lambda folder: b"\xff\xd8\xff", "cannot be decoded.*begins like JPEG"),
+    "bytes": (lambda folder: b"\xff\xd8\xff", "it begins like JPEG, but is damaged"),
     "float array": (lambda folder: np.zeros((4, 4)), "array of float64, not uint8"),
     "bool array": (lambda folder: np.zeros((4, 4), bool), "array of bool, not uint8"),
     "empty array": (lambda folder: np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
@@ -246,45 +245,6 @@ def test_deep_pictures_within_8_bits_are_not(name: str, red: Scorer) -> None:
 def test_alpha_is_dropped(red: Scorer) -> None:
     hidden = Image.new("RGBA", (8, 8), (51, 0, 0, 0))
     assert red.score([hidden])[0].memorability == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
-def test_pillows_limit_is_kept(kind: str, red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    buffer = io.BytesIO()
-    photograph().resize((600, 400)).save(buffer, kind)
-    content = buffer.getvalue()
-    expected = red.score([content])[0]
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120_000)  # Pillow warns, which these tests make an error
-    assert red.score([content])[0] == expected
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 119_999)
-    reason = str(red.score([content], errors="coerce")[0].error)
-    assert "too large" in reason
-    assert "raise PIL.Image.MAX_IMAGE_PIXELS" in reason
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert red.score([content])[0] == expected
-
-
-def _many_scans(more: int) -> bytes:
-    """A progressive JPEG whose last scan, of a few bytes, comes again and again: each goes over the whole picture."""
-    buffer = io.BytesIO()
-    Image.new("L", (2000, 2000)).save(buffer, "JPEG", progressive=True)
-    content = buffer.getvalue()
-    last = content[content.rindex(b"\xff\xda") : -2]
-    return content[:-2] + last * more + content[-2:]
-
-
-def test_a_jpeg_of_a_thousand_scans_is_refused(red: Scorer) -> None:
-    assert red.score([_many_scans(0)])[0].ok
-    began = time.monotonic()
-    assert "2000x2000 pixels in 1006 scans" in str(red.score([_many_scans(1000)], errors="coerce")[0].error)
-    assert time.monotonic() - began < 1  # they would take four
-
-
-def test_scans_are_not_counted_in_what_follows_a_picture() -> None:
-    video = np.random.default_rng(0).bytes(8_000_000)  # as a telephone appends it, and a large picture before it
-    buffer = io.BytesIO()
-    Image.new("RGB", (8000, 6000)).save(buffer, "JPEG")
-    assert ImageReader().read(buffer.getvalue() + video).image.size == (8000, 6000)
 
 
 @pytest.mark.weights
