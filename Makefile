@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo app test check bench clean
+.PHONY: help demo app test check bench fuzz clean
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 8
@@ -31,6 +31,9 @@ check: $(VENV)/installed-test ## lint, format, types and who may import whom
 bench: $(VENV)/installed-test $(VENV)/database ## speed and memory, side by side with upstream; FiftyOne at scale
 	@$(BIN)/python -m benchmarks.run
 	@$(BIN)/python -m benchmarks.scale
+
+fuzz: $(VENV)/installed-test ## 100,000 mutated files through the decoder, in a few minutes; what goes wrong is kept in fuzz-findings
+	@$(BIN)/python -m tests.corpus.fuzz
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) demo .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -157,7 +157,14 @@ def images_of(
     """The images of a column, paths as strings, relative ones under `root`."""
     from resmem_plugin.core.sources import under
 
-    images = [os.fsdecode(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
+    images = [_named(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
     if root is None:
         return images
     return [under(root, image) if isinstance(image, str) else image for image in images]
+
+
+def _named(path: os.PathLike[Any]) -> object:
+    try:
+        return os.fsdecode(path)
+    except Exception:  # of a path that cannot tell its name: its own row will say so
+        return path

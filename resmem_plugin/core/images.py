@@ -8,7 +8,6 @@ alpha dropped, CMYK converted without its profile, and values above 8 bits clipp
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 from collections.abc import Mapping
@@ -17,15 +16,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from resmem_plugin.core.errors import (
-    ImageError,
-    MissingValueError,
-    OptionError,
-    UnreadableImageError,
-    UnsupportedImageError,
-)
+from resmem_plugin.core.decoding import decode, explained
+from resmem_plugin.core.errors import ImageError, MissingValueError, OptionError, UnsupportedImageError
 from resmem_plugin.core.sources import Sources
 
 ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
@@ -36,7 +30,6 @@ DecodeMode: TypeAlias = Literal["exact", "fast"]
 MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
 """The reason why there is no score where there was no image."""
 
-_EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and the like must not run on what one scores
 _FAILURE = "_resmem_failure"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -149,31 +142,18 @@ class ImageReader:
         Raises:
             ImageError: if Pillow cannot read it to the end, or not convert it to RGB.
         """
-        try:
+        with explained():
             if isinstance(content, Image.Image):
                 image = _loaded(content)
             elif isinstance(content, np.ndarray):
                 image = Image.fromarray(content)
             else:
-                image = self._decode(content)
+                image = decode(content, draft=_DRAFT_SIZE if self.decode == "fast" else None)
             if not (image.width and image.height):
                 raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels: there is nothing to see")
             if self.exif_transpose:
                 image = _upright(image)
             return OpenedImage(to_rgb(image), _will_be_clipped(image))
-        except ImageError:
-            raise
-        except UnidentifiedImageError as error:
-            raise UnreadableImageError(_unidentified(content)) from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise UnreadableImageError(
-                f"too large ({error}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-            ) from error
-        except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
-            raise UnreadableImageError(
-                f"damaged or cut short, it cannot be decoded ({str(error) or type(error).__name__}): "
-                "replace it with an intact copy"
-            ) from error
 
     def read(self, reference: object) -> OpenedImage:
         """`fetch`, then `open`."""
@@ -183,15 +163,6 @@ class ImageReader:
         """Close the archives that were opened on the way; reading again opens them again."""
         self._sources.close()
 
-    def _decode(self, content: bytes) -> Image.Image:
-        image = Image.open(io.BytesIO(content))
-        if image.format in _EXTERNAL_FORMATS:
-            raise UnsupportedImageError(f"{image.format}, which other programs would have to draw: convert it to PNG")
-        if self.decode == "fast":
-            image.draft(image.mode, _DRAFT_SIZE)  # JPEG only; other formats ignore it
-        image.load()
-        return image
-
 
 def _loaded(image: Image.Image) -> Image.Image:
     """Load a caller's image once. Pillow forgets that it failed, and would give half a picture the next time."""
@@ -199,14 +170,13 @@ def _loaded(image: Image.Image) -> Image.Image:
         failure = getattr(image, _FAILURE, None)
         if failure is None:
             try:
-                image.load()
-            except Exception as error:
+                with explained():
+                    image.load()
+            except ImageError as error:
                 failure = error
                 setattr(image, _FAILURE, error)
     if failure is not None:
-        raise UnreadableImageError(
-            f"damaged or cut short, it cannot be decoded ({failure}): replace it with an intact copy"
-        ) from failure
+        raise type(failure)(str(failure)) from failure
     return image
 
 
@@ -238,10 +208,3 @@ def _will_be_clipped(image: Image.Image) -> bool:
     values = np.asarray(image)
     low, high = values.min(), values.max()
     return bool(not (low >= 0 and high <= 255) or (image.mode == "F" and 0 < high <= 1))  # not: NaN compares to nothing
-
-
-def _unidentified(content: object) -> str:
-    if isinstance(content, bytes) and not content:
-        return "empty (0 bytes): read or download it again"
-    start = f" (it starts with {content[:16]!r})" if isinstance(content, bytes) else ""
-    return f"not an image that Pillow can read{start}: convert it to JPEG or PNG, or leave it out"

@@ -13,6 +13,9 @@ from typing import Any
 
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 
+LARGEST_FILE = 1 << 30
+"""Bytes of the largest file that is read: about as much as the largest picture that Pillow decodes, uncompressed."""
+
 _OPEN_ARCHIVES = 8
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
@@ -118,12 +121,9 @@ def _close(filesystem: Any) -> None:
 
 def _read_file(path: str | bytes) -> bytes:
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise UnreadableImageError("a folder, not an image: give the files in it")
-        if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever
-            raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
-        with open(path, "rb") as file:
+        _check_file(os.stat(path))  # first: opening some devices does things
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            _check_file(os.fstat(file.fileno()))  # again: it may be another by now
             content = file.read()
     except UnreadableImageError:
         raise
@@ -137,9 +137,25 @@ def _read_file(path: str | bytes) -> bytes:
         raise UnreadableImageError(f"cannot be opened ({_first_line(error)}): check its name and its folder") from error
     except MemoryError as error:
         raise UnreadableImageError("larger than the memory that is free: scale it down") from error
-    if not content:
+    if not content:  # None: a file of the kernel's that has nothing to say now
         raise UnreadableImageError("empty file (0 bytes): copy or download it again")
     return content
+
+
+def _open_without_waiting(path: str | bytes, flags: int) -> int:
+    """Open a file as `open` does, but a FIFO with nobody at its other end too."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_file(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImageError("a folder, not an image: give the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
+    if status.st_size > LARGEST_FILE:
+        raise UnreadableImageError(
+            f"a file of {status.st_size:,} bytes, more than the {LARGEST_FILE:,} that are read: scale it down"
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -79,7 +79,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "number": (lambda folder: 3, "not an image but an object of type int"),
     "list": (lambda folder: ["a.jpg"], "not an image but an object of type list"),
     "empty bytes": (lambda folder: b"", "empty"),
-    "bytes": (lambda folder: b"\xff\xd8\xff", "not an image that Pillow can read"),
+    "bytes": (lambda folder: b"\xff\xd8\xff", "it begins like JPEG, but is damaged"),
     "float array": (lambda folder: np.zeros((4, 4)), "array of float64, not uint8"),
     "bool array": (lambda folder: np.zeros((4, 4), bool), "array of bool, not uint8"),
     "empty array": (lambda folder: np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
@@ -245,13 +245,6 @@ def test_deep_pictures_within_8_bits_are_not(name: str, red: Scorer) -> None:
 def test_alpha_is_dropped(red: Scorer) -> None:
     hidden = Image.new("RGBA", (8, 8), (51, 0, 0, 0))
     assert red.score([hidden])[0].memorability == pytest.approx(0.2)
-
-
-def test_a_bomb_is_named(red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = _jpeg()
-    for limit in (10_000, 50_000):  # the second is a warning only, which these tests make an error
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        assert "too large" in str(red.score([content], errors="coerce")[0].error)
 
 
 @pytest.mark.weights

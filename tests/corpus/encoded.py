@@ -1,0 +1,314 @@
+"""Contents of files, sound and broken: what encoders write, and what is left of it after an accident or an attack."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from tests.corpus.kinds import Kind, file
+from tests.pictures import ENCODED, photograph
+
+DAMAGED = "^damaged or cut short, it cannot be decoded .*: replace it with an intact copy$"
+RARE = "^it begins like .*, but is damaged, cut short or of a rare kind .*: replace it .*, or convert it to PNG$"
+TOO_LARGE = "^too large .*: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it$"
+NO_IMAGE = r"^not an image that Pillow can read \(it starts with b.*\): convert it to JPEG or PNG, or leave it out$"
+METADATA = "^its text or colour profile unpacks to more than Pillow allows .*: save it again without"
+
+# A 16x16 picture by jpegtran -arithmetic: Pillow reads such files and cannot write them.
+_ARITHMETIC = """
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABQODxIPDRQSEBIXFRQYHjIhHhwcHj0sLiQySUBMS0dARkVQWnNiUFVtVkVGZIhlbXd7gYKBTmCNl4x9lnN+
+gXz/2wBDARUXFx4aHjshITt8U0ZTfHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHz/yQARCAAQABADASIAAhEB
+AxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwDLas7AvpEHKisYntOO+4spGi5lj/8AP2D/2Q==
+"""
+
+
+picture = functools.cache(photograph)
+"""The one picture that is in all of them."""
+
+
+@functools.cache
+def encoded(kind: str, **options: object) -> bytes:
+    """The photograph in a format of Pillow's."""
+    return plain(picture(), kind, **options)
+
+
+def plain(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """An image in a format of Pillow's."""
+    buffer = io.BytesIO()
+    image.copy().save(buffer, kind, **options)  # a copy: the encoder of JPEG leaves its options on the image
+    return buffer.getvalue()
+
+
+def animated(kind: str) -> bytes:
+    """Two frames, the second upside down."""
+    return plain(picture(), kind, save_all=True, append_images=[picture().transpose(Image.Transpose.ROTATE_180)])
+
+
+def ycck() -> bytes:
+    """A CMYK JPEG whose Adobe marker says that its colours are YCCK."""
+    content = bytearray(plain(picture().convert("CMYK"), "JPEG", quality=90))
+    content[content.index(b"Adobe") + 11] = 2
+    return bytes(content)
+
+
+def with_start_of_frame(code: int) -> bytes:
+    """A JPEG that says to be coded otherwise than it is."""
+    content = bytearray(encoded("JPEG"))
+    content[content.index(b"\xff\xc0") + 1] = code
+    return bytes(content)
+
+
+def of_12_bits() -> bytes:
+    """A JPEG that says to have 12 bits a sample."""
+    content = bytearray(encoded("JPEG"))
+    content[content.index(b"\xff\xc0") + 4] = 12
+    return bytes(content)
+
+
+def without_huffman_tables() -> bytes:
+    """A JPEG whose Huffman tables are overwritten: more codes of one length than there can be."""
+    content = bytearray(encoded("JPEG"))
+    start = content.index(b"\xff\xc4")
+    content[start + 5 : start + 21] = b"\xff" * 16
+    return bytes(content)
+
+
+def of_declared_size(width: int, height: int) -> bytes:
+    """A JPEG whose header declares another size than it has."""
+    content = bytearray(encoded("JPEG"))
+    start = content.index(b"\xff\xc0")
+    content[start + 5 : start + 9] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+def with_many_scans(more: int, side: int = 2000) -> bytes:
+    """A progressive JPEG whose last scan, of a few bytes, comes again and again: each goes over the whole picture."""
+    content = plain(Image.new("L", (side, side)), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * more + content[-2:]
+
+
+def scribbled(content: bytes, start: float, length: int) -> bytes:
+    """The content with noise in the place of some of its bytes."""
+    begin = int(len(content) * start)
+    return content[:begin] + np.random.default_rng(7).bytes(length) + content[begin + length :]
+
+
+def with_exif(exif: Image.Exif | bytes, kind: str = "JPEG") -> bytes:
+    """The photograph with these metadata."""
+    return plain(picture(), kind, exif=exif)
+
+
+def turned(orientation: int) -> bytes:
+    """The photograph with an orientation in its EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return with_exif(exif)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png_with(*chunks: bytes, drop: tuple[bytes, ...] = ()) -> bytes:
+    """The photograph as PNG with more chunks after the first, without some of its own."""
+    content = encoded("PNG")
+    parts, position = [content[:8]], 8
+    while position < len(content):
+        length = struct.unpack(">I", content[position : position + 4])[0]
+        if content[position + 4 : position + 8] not in drop:
+            parts.append(content[position : position + length + 12])
+        position += length + 12
+    return b"".join([*parts[:2], *chunks, *parts[2:]])
+
+
+def with_wrong_sum(name: bytes) -> bytes:
+    """A PNG in which the check sum of a chunk is wrong."""
+    content = bytearray(png_with(chunk(b"gAMA", struct.pack(">I", 45455))))
+    start = content.index(name) - 4
+    content[start + 8 + struct.unpack(">I", content[start : start + 4])[0]] ^= 0xFF
+    return bytes(content)
+
+
+def png_of_declared_size(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that declares a size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    )
+
+
+def bomb() -> bytes:
+    """A sound PNG of 400 million black pixels in 50 kB."""
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(20_000 * 2_501), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def tiff(*entries: tuple[int, int, int, int], data: bytes = b"") -> bytes:
+    """A little-endian TIFF of these entries (tag, type, count, value), its data at byte 8."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(entries)) + packed + bytes(4)
+
+
+def gray_tiff(width: int, height: int, *more: tuple[int, int, int, int]) -> bytes:
+    """An 8-bit gray TIFF of 100 zeros that declares a size."""
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    return tiff(*entries, (273, 4, 1, 8), (278, 4, 1, height), (279, 4, 1, 100), *more, data=bytes(100))
+
+
+def floats(low: float, high: float, *odd: float) -> bytes:
+    """A float TIFF of the photograph's values from `low` to `high`, with odd ones in its corner."""
+    values = np.asarray(picture().convert("L"), dtype="float32") / 255 * (high - low) + low
+    values[0, : len(odd)] = odd
+    return plain(Image.fromarray(values), "TIFF")
+
+
+def heif(brand: bytes) -> bytes:
+    """The first box of an HEIF file, and nothing that follows it."""
+    return struct.pack(">I4s4sI4s4s", 24, b"ftyp", brand, 0, b"mif1", b"heic") + bytes(200)
+
+
+def archive() -> bytes:
+    """A zip file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        opened.writestr("a.jpg", encoded("JPEG"))
+    return buffer.getvalue()
+
+
+def _profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def _icc(profile: bytes) -> bytes:
+    """An iCCP chunk."""
+    return chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile, 9))
+
+
+TEXTUAL_BOMB = 16_000_000
+
+OTHER_FORMATS = ("BMP", "GIF", "ICO", "JPEG2000", "PCX", "PPM", "QOI", "SGI", "TGA")
+
+SOUND: dict[str, Callable[[], bytes]] = {
+    **ENCODED,
+    "arithmetic.jpg": lambda: base64.b64decode(_ARITHMETIC),
+    "YCCK.jpg": ycck,
+    "animated.webp": lambda: animated("WEBP"),
+    "animated.png": lambda: animated("PNG"),
+    "animated.avif": lambda: animated("AVIF"),
+    "two-pictures-MPO.jpg": lambda: animated("MPO"),
+    "floats-0-to-255.tif": lambda: floats(0, 255),
+    "profile.jpg": lambda: encoded("JPEG", icc_profile=_profile()),
+    "profile.png": lambda: encoded("PNG", icc_profile=_profile()),
+    "broken-profile.jpg": lambda: encoded("JPEG", icc_profile=b"no profile"),
+    "broken-profile.png": lambda: png_with(chunk(b"iCCP", b"profile\0\0no zlib")),
+    "broken-exif.jpg": lambda: with_exif(b"Exif\0\0" + b"\xff" * 40),
+    "broken-exif.png": lambda: png_with(chunk(b"eXIf", b"\xff" * 40)),
+    "wrong-sum-of-its-pixels.png": lambda: with_wrong_sum(b"IDAT"),
+    "four-thousand-million-values-in-a-tag.tif": lambda: gray_tiff(10, 10, (700, 1, 2**32 - 1, 8)),
+    "NaN.tif": lambda: floats(0, 255, float("nan")),
+    "infinity.tif": lambda: floats(0, 255, float("inf"), -float("inf")),
+    "trailing-rubbish.jpg": lambda: encoded("JPEG") + b"rubbish" * 1000,
+    "trailing-rubbish.png": lambda: encoded("PNG") + b"rubbish" * 1000,
+    "noise-in-the-picture.jpg": lambda: scribbled(encoded("JPEG"), 0.6, 20),
+    "1x20000.png": lambda: plain(picture().resize((1, 20_000), Image.Resampling.NEAREST)),
+    "20000x1.jpg": lambda: plain(picture().resize((20_000, 1), Image.Resampling.NEAREST), "JPEG"),
+    **{f"orientation-{number}.jpg": functools.partial(turned, number) for number in range(1, 10)},
+}
+"""Name -> content that upstream's recipe reads too."""
+
+BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (bytes, r"^empty file \(0 bytes\): copy or download it again$"),
+    "one byte": (lambda: b"\xff", NO_IMAGE),
+    "text": (lambda: b"a photograph of a cat", NO_IMAGE),
+    "HTML": (lambda: b"<!DOCTYPE html><html><body>404 Not Found</body></html>", NO_IMAGE),
+    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', NO_IMAGE),
+    "PDF": (lambda: b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n", NO_IMAGE),
+    "zip": (archive, NO_IMAGE),
+    "git-lfs pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", NO_IMAGE),
+    "zeros": (lambda: bytes(10_000), NO_IMAGE),
+    "HEIC": (
+        lambda: heif(b"heic"),
+        "^HEIC, which Pillow cannot read by itself: pip install pillow-heif, or convert it",
+    ),
+    "HEIC by another brand": (lambda: heif(b"mif1"), "^HEIC, which .*: pip install pillow-heif"),
+    "JPEG XL": (lambda: b"\xff\x0a" + bytes(50), "^JPEG XL, which .*: pip install pillow-jxl-plugin, or convert it"),
+    "JPEG XL in boxes": (lambda: b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "^JPEG XL, which .*pillow-jxl-plugin"),
+    "EPS": (
+        lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n",
+        "^EPS, which other programs .*to PNG$",
+    ),
+    "WMF": (lambda: b"\xd7\xcd\xc6\x9a" + bytes(100), "^WMF, which other programs would have to draw"),
+    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(100), "^HDF5, which other programs would have to draw"),
+    "Huffman tables overwritten": (without_huffman_tables, DAMAGED),
+    "arithmetic coding declared, progressive": (lambda: with_start_of_frame(0xCA), DAMAGED),
+    "lossless coding declared": (lambda: with_start_of_frame(0xC3), DAMAGED),
+    "12 bits declared": (of_12_bits, RARE),
+    "JPEG of nothing declared": (lambda: of_declared_size(0, 0), RARE),
+    "JPEG of a huge declared size": (lambda: of_declared_size(65_500, 65_500), TOO_LARGE),
+    "JPEG of a thousand scans": (lambda: with_many_scans(1000), r"^too large \(a JPEG of .* in \d+ scans\)"),
+    "PNG with a wrong sum": (lambda: with_wrong_sum(b"IHDR"), RARE),
+    "PNG with a wrong sum of a side chunk": (lambda: with_wrong_sum(b"gAMA"), RARE),
+    "PNG with noise in its pixels": (lambda: scribbled(encoded("PNG"), 0.5, 100), DAMAGED),
+    "PNG without pixels": (lambda: png_with(drop=(b"IDAT",)), DAMAGED),
+    "PNG of a huge declared size": (lambda: png_of_declared_size(2**31 - 1, 2**31 - 1), TOO_LARGE),
+    "PNG larger than it is": (lambda: png_of_declared_size(3000, 3000), DAMAGED),
+    "decompression bomb": (bomb, TOO_LARGE),
+    "decompression bomb in a zTXt chunk": (
+        lambda: png_with(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(TEXTUAL_BOMB), 9))),
+        METADATA,
+    ),
+    "decompression bomb in an iTXt chunk": (
+        lambda: png_with(chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(TEXTUAL_BOMB), 9))),
+        METADATA,
+    ),
+    "decompression bomb in a profile": (lambda: png_with(_icc(bytes(TEXTUAL_BOMB))), METADATA),
+    "GIF of a huge declared size": (
+        lambda: encoded("GIF")[:6] + struct.pack("<HH", 65_535, 65_535) + encoded("GIF")[10:],
+        TOO_LARGE,
+    ),
+    "BMP of a huge declared size": (
+        lambda: encoded("BMP")[:18] + struct.pack("<ii", 2**30, 2**30) + encoded("BMP")[26:],
+        TOO_LARGE,
+    ),
+    "TIFF of a huge declared size": (lambda: gray_tiff(2**31 - 1, 2**31 - 1), TOO_LARGE),
+    "TIFF larger than it is": (lambda: gray_tiff(3000, 3000), DAMAGED),
+    "TIFF of an unknown compression": (lambda: tiff((256, 3, 1, 9), (257, 3, 1, 9), (259, 3, 1, 9999)), RARE),
+    "TIFF without a directory": (lambda: b"II*\0\xff\xff\xff\x7f", RARE),
+    "QOI larger than it is": (
+        lambda: encoded("QOI")[:4] + struct.pack(">II", 4000, 4000) + encoded("QOI")[12:],
+        DAMAGED,
+    ),
+}
+"""Name -> content that is no picture, or none that can be had, and the reason."""
+
+CUT = {"JPEG": DAMAGED, "PNG": DAMAGED, "GIF": DAMAGED, "WEBP": DAMAGED, "TIFF": DAMAGED, "AVIF": RARE}
+"""Formats that are cut at every tenth of the file."""
+
+
+def cut(kind: str, tenths: int) -> bytes:
+    """A file that ends early."""
+    content = encoded(kind)
+    return content[: len(content) * tenths // 10]
+
+
+ENCODED_KINDS: dict[str, Kind] = {
+    **{name: file(content, name=name) for name, content in SOUND.items()},
+    **{f"{kind} named .jpg": file(functools.partial(encoded, kind)) for kind in OTHER_FORMATS},
+    **{name: file(content, reason) for name, (content, reason) in BROKEN.items()},
+    **{
+        f"{kind} cut at {tenths} tenths": file(functools.partial(cut, kind, tenths), reason)
+        for kind, reason in CUT.items()
+        for tenths in range(1, 10)
+    },
+}

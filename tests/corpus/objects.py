@@ -1,0 +1,120 @@
+"""What is handed over in memory: arrays of every kind, PIL images in every state, buffers, and what is no image."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from PIL import Image
+
+from tests.corpus.encoded import DAMAGED, bomb, encoded, picture
+from tests.corpus.kinds import Kind
+
+NOT_UINT8 = r"^an array of {}, not uint8: convert it to 0-255, as in \(x \* 255\)"
+SHAPE = r"^an array of shape {}: an image has \(H, W\), \(H, W, 3\) or \(H, W, 4\), and is not empty$"
+MISSING = r"^missing value \(None or NaN\): fill in an image, or leave it out$"
+TYPE = "^not an image but an object of type {}: give a path, a URL, bytes, a PIL image or a uint8 array$"
+
+
+def _object(value: Any, reason: str | None = None) -> Kind:
+    return Kind(lambda folder: value() if callable(value) else value, reason)
+
+
+def pixels() -> npt.NDArray[np.uint8]:
+    """The photograph's, (200, 300, 3)."""
+    return np.asarray(picture())
+
+
+def _read_only() -> npt.NDArray[np.uint8]:
+    array = pixels().copy()
+    array.flags.writeable = False
+    return array
+
+
+def _closed() -> Image.Image:
+    image = Image.open(io.BytesIO(encoded("JPEG")))
+    image.close()
+    return image
+
+
+def _lazy(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+class _Raising:
+    """A value that answers to nothing."""
+
+    def __ne__(self, other: object) -> bool:
+        raise RuntimeError("no")
+
+    __hash__ = object.__hash__
+
+
+OBJECT_KINDS: dict[str, Kind] = {
+    "array": _object(pixels),
+    "array of gray": _object(lambda: np.asarray(picture().convert("L"))),
+    "array of four channels": _object(lambda: np.asarray(picture().convert("RGBA"))),
+    "array of one pixel": _object(np.full((1, 1, 3), 100, np.uint8)),
+    "array of 1 x 20000": _object(lambda: np.full((1, 20_000, 3), 100, np.uint8)),
+    "array, flipped": _object(lambda: pixels()[::-1, ::-1]),
+    "array, channels flipped": _object(lambda: pixels()[..., ::-1]),
+    "array, sliced": _object(lambda: pixels()[3:-3:2, 5::3]),
+    "array, transposed": _object(lambda: pixels().transpose(1, 0, 2)),
+    "array, in Fortran's order": _object(lambda: np.asfortranarray(pixels())),
+    "array, one value broadcast": _object(lambda: np.broadcast_to(np.uint8(100), (50, 60, 3))),
+    "array, read-only": _object(_read_only),
+    "array, masked": _object(lambda: np.ma.masked_less(pixels(), 50)),
+    "array of five dimensions": _object(np.zeros((1, 1, 4, 4, 3), np.uint8), SHAPE.format(r"\(1, 1, 4, 4, 3\)")),
+    "array of one dimension": _object(np.zeros(9, np.uint8), SHAPE.format(r"\(9,\)")),
+    "array of no dimension": _object(np.array(9, np.uint8), SHAPE.format(r"\(\)")),
+    "array of two channels": _object(np.zeros((4, 4, 2), np.uint8), SHAPE.format(r"\(4, 4, 2\)")),
+    "array, planar": _object(lambda: pixels().transpose(2, 0, 1), SHAPE.format(r"\(3, 200, 300\)")),
+    "array, empty": _object(np.zeros((0, 4, 3), np.uint8), SHAPE.format(r"\(0, 4, 3\)")),
+    "array of floats": _object(np.full((4, 4, 3), 0.5), NOT_UINT8.format("float64")),
+    "array of NaN": _object(np.full((4, 4, 3), np.nan), NOT_UINT8.format("float64")),
+    "array of infinity": _object(np.full((4, 4, 3), np.inf, np.float32), NOT_UINT8.format("float32")),
+    "array of big-endian numbers": _object(np.zeros((4, 4, 3), ">u2"), NOT_UINT8.format("(>u2|uint16)")),
+    "array of signed numbers": _object(np.zeros((4, 4, 3), np.int8), NOT_UINT8.format("int8")),
+    "array of bool": _object(np.zeros((4, 4), bool), NOT_UINT8.format("bool")),
+    "array of objects": _object(np.full((4, 4), None), NOT_UINT8.format("object")),
+    "array of text": _object(np.full((4, 4), "a"), NOT_UINT8.format("<U1")),
+    "array of complex numbers": _object(np.zeros((4, 4), complex), NOT_UINT8.format("complex128")),
+    "array of dates": _object(np.zeros((4, 4), "datetime64[s]"), NOT_UINT8.format(r"datetime64\[s\]")),
+    "array of records": _object(np.zeros((4, 4), [("r", "u1"), ("g", "u1")]), r"^an array of \[\('r'"),
+    "PIL image": _object(picture),
+    "PIL image, lazy": _object(lambda: _lazy(encoded("JPEG"))),
+    "PIL image of a palette": _object(lambda: picture().quantize(16)),
+    "PIL image with alpha": _object(lambda: picture().convert("RGBA")),
+    "PIL image of 16 bits": _object(lambda: Image.new("I;16", (9, 9), 200)),
+    "PIL image of floats, NaN": _object(lambda: Image.fromarray(np.full((9, 9), np.nan, np.float32))),
+    "PIL image of a mode without a conversion": _object(
+        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert it yourself first$"
+    ),
+    "PIL image of no pixels": _object(
+        lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels: there is nothing to see$"
+    ),
+    "PIL image, closed": _object(_closed, DAMAGED),
+    "PIL image, lazy and cut short": _object(lambda: _lazy(encoded("JPEG")[:3000]), DAMAGED),
+    "bytes": _object(lambda: encoded("JPEG")),
+    "bytearray": _object(lambda: bytearray(encoded("JPEG"))),
+    "memoryview": _object(lambda: memoryview(encoded("JPEG"))),
+    "memoryview, backwards": _object(lambda: memoryview(encoded("JPEG")[::-1])[::-1]),
+    "no bytes": _object(b"", r"^empty \(0 bytes\): read or download it again$"),
+    "bytes, cut short": _object(lambda: encoded("JPEG")[:3000], DAMAGED),
+    "bytes of a bomb": _object(bomb, "^too large"),
+    "None": _object(None, MISSING),
+    "NaN": _object(float("nan"), MISSING),
+    "numpy's NaN": _object(np.float32("nan"), MISSING),
+    "pandas' NA": _object(pd.NA, MISSING),
+    "NaT": _object(pd.NaT, MISSING),
+    "number": _object(3, TYPE.format("int")),
+    "list": Kind(lambda folder: ["a.jpg"], TYPE.format("list")),
+    "dict": Kind(lambda folder: {"bytes": b""}, TYPE.format("dict")),
+    "tensor": _object(torch.zeros(3, 4, 4), TYPE.format("Tensor")),
+    "value that answers to nothing": Kind(lambda folder: _Raising(), TYPE.format("_Raising")),
+    "open file": _object(lambda: io.BytesIO(encoded("JPEG")), TYPE.format("BytesIO")),
+}
