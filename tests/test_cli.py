@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.cli import _undisturbed, main
+from resmem_plugin.cli import main
+from resmem_plugin.console import undisturbed
 from tests.conftest import flat
 
 pytestmark = pytest.mark.weights
@@ -163,7 +164,7 @@ def test_roots_are_for_tables_and_lists(
 
 
 def test_ctrl_c_waits_while_results_are_written() -> None:
-    with _undisturbed():
+    with undisturbed():
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
