@@ -1,7 +1,7 @@
 """The `resmem` command.
 
 Results go to standard output, progress and warnings to standard error. Exit codes: 0 all scored, 1 some failed, 2 wrong
-usage, 130 interrupted, 143 ended by SIGTERM. What takes long to import is imported where an interrupt is awaited.
+usage, 130 interrupted, 143 ended by SIGTERM. What takes long to import is imported when an interrupt is looked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
-from resmem_plugin.console import exit_code, take_sigterm, tell, undisturbed
+from resmem_plugin.console import exit_code, expendable, take_sigterm, tell, undisturbed
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
 
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", ResMemWarning)
         try:
-            options = _parser().parse_args(arguments)
+            with expendable():
+                options = _parser().parse_args(arguments)
             return int(options.run(options))
         except OptionError as error:
             tell(f"error: {error}")

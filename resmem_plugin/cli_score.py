@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resmem_plugin.console import exit_code, tell, undisturbed
+from resmem_plugin.console import exit_code, expendable, tell, undisturbed
 from resmem_plugin.core.errors import OptionError, RecordError
 from resmem_plugin.inputs import read_inputs
 from resmem_plugin.record import Record
@@ -97,17 +97,18 @@ def add_command(commands: Any) -> None:
 def _score(options: argparse.Namespace) -> int:
     _check_outputs(options)
     with _record(options) as record:
-        table, images = read_inputs(
-            options.inputs,
-            path_column=options.path_column,
-            root=options.root,
-            recursive=options.recursive,
-            null=options.null,
-        )
-        run = _Run(options, table, images, Results.none(len(images)), record)
-        if record is not None and options.resume:
-            record.load(run.results, images, table, options.path_column)
-        scorer = _scorer(options, images)
+        with expendable(record.close) if record is not None else expendable():
+            table, images = read_inputs(
+                options.inputs,
+                path_column=options.path_column,
+                root=options.root,
+                recursive=options.recursive,
+                null=options.null,
+            )
+            run = _Run(options, table, images, Results.none(len(images)), record)
+            if record is not None and options.resume:
+                record.load(run.results, images, table, options.path_column)
+            scorer = _scorer(options, images)
         code = run.score(scorer)
         if code and record is not None:
             return code
@@ -243,12 +244,13 @@ class _Run:
         try:
             write_table(scored, output, attributes)
         except OSError as error:
+            reason = error.strerror or error
             tell(
-                f"error: {output} could not be written ({error.strerror or error}): free some space, and go on with --resume; "
-                f"its scores are kept in {self.record.path}"
+                f"error: {output} could not be written ({reason}): free some space, and go on with --resume; the "
+                f"scores are kept in {self.record.path}"
             )
             return []
-        except Exception as error:  # a name that parquet cannot hold, say
+        except Exception as error:  # a name that parquet cannot hold, say: no space would help
             tell(f"error: {output} could not be written ({error}); its rows follow as csv")
             write_table(scored, None, attributes)
             return []

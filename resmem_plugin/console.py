@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
@@ -35,12 +39,38 @@ def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (t
 
 
 @contextlib.contextmanager
+def expendable(clean_up: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the command's own process at once, after `clean_up`, while nothing is lost with it.
+
+    That is how packages should be imported: compiled ones swallow a KeyboardInterrupt, or make an ImportError of it.
+    """
+    if signal.getsignal(signal.SIGTERM) != _terminate:  # someone else's process, which called `main`
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature is Python's)
+        with contextlib.suppress(OSError):
+            clean_up()
+            os.write(2, b"resmem: interrupted\n")  # the stream may be in the midst of a line
+        os._exit(128 + number)
+
+    with _handling(end, *(number for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN)):
+        yield
+
+
+@contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM wait: what took hours to score is written in a moment."""
-    before: dict[signal.Signals, Any] = {}
-    with contextlib.suppress(ValueError):  # not the main thread, which alone is interrupted
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, signal.SIG_IGN)
+    if threading.current_thread() is threading.main_thread():  # which alone is interrupted
+        with _handling(signal.SIG_IGN, *_STOPS):
+            yield
+    else:
+        yield
+
+
+@contextlib.contextmanager
+def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

@@ -32,8 +32,6 @@ _LOCKED_BYTE = 1 << 40  # on Windows, which locks bytes: one that no line will c
 class Record:
     """The file beside an output that gets a line for each image as it is scored. One run at a time has it.
 
-    Close it in any case: it stays where it is if something is in it.
-
     Args:
         output: the file that the results are for.
         resume: go on with what is there.
@@ -69,6 +67,10 @@ class Record:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the file where it is, unless nothing is in it."""
         if self._file.closed:
             return
         with contextlib.suppress(OSError):
