@@ -159,9 +159,10 @@ class _Run:
         """Score to the end, an error that shall stop it, or an interrupt: the exit code if stopped, else 0."""
         from resmem_plugin.core.progress import reporting
 
-        rows = self.results.remaining(retry_failed=self.options.retry_failed)
+        batch_size = scorer.batch_size or scorer.engine.batch_size
+        rows = self.results.to_score(batch_size, retry_failed=self.options.retry_failed)
         if self.results.done:
-            tell(f"{self.results.done} of {len(self.images)} images were done before; {len(rows)} are left to score")
+            tell(f"{self.results.done} of {len(self.images)} images were done before; {len(rows)} are to score")
         if self.record is not None and (provenance := _provenance(scorer)) is not None:
             self.record.begin(provenance)
         try:
@@ -225,7 +226,7 @@ class _Run:
         if self.record is not None and self.record.untouched:
             return [output]
         errors: list[str | None] = [None] * count
-        for row in self.results.remaining(retry_failed=False):
+        for row in self.results.not_reached:
             errors[row] = NOT_REACHED
         for row, error in self.results.errors.items():
             errors[row] = error

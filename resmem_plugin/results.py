@@ -50,12 +50,21 @@ class Results:
         if error is not None:
             self.errors[row] = error
 
-    def remaining(self, *, retry_failed: bool) -> list[int]:
-        """The rows to score, in order: those not reached, and if asked those that failed."""
-        unscored = np.isnan(self.memorability)
-        if not retry_failed:
-            unscored[list(self.errors)] = False
-        return [int(row) for row in np.flatnonzero(unscored)]
+    @property
+    def not_reached(self) -> list[int]:
+        """The rows with neither a score nor a reason, in order."""
+        unknown = np.isnan(self.memorability)
+        unknown[list(self.errors)] = False
+        return [int(row) for row in np.flatnonzero(unknown)]
+
+    def to_score(self, batch_size: int, *, retry_failed: bool) -> list[int]:
+        """The rows to score: those not reached, in order, and then if asked those that failed.
+
+        A batch that was cut is scored whole once more: with PyTorch the last digit of a score hangs on its company.
+        """
+        batches = {row // batch_size for row in self.not_reached}
+        rows = [row for row in range(len(self.memorability)) if row // batch_size in batches]
+        return rows + sorted(row for row in self.errors if retry_failed and row // batch_size not in batches)
 
 
 def read_output(path: str, table: Table, path_column: str, results: Results) -> str | None:

@@ -25,14 +25,15 @@ class RedEngine:
     """The mean of the red channel, without torch.
 
     Args:
+        sociable: scores change with a picture's company in the batch, as PyTorch's do in their last digit.
         forward_s: what a batch takes at least.
         fails_at: the image at which it fails, counted from 0; None: it never does.
     """
 
     name, precision, weights, batch_size, can_embed = "red", "fp32", "0" * 64, 4, False
 
-    def __init__(self, forward_s: float = 0, fails_at: int | None = None) -> None:
-        self.forward_s, self.fails_at, self.scored = forward_s, fails_at, 0
+    def __init__(self, forward_s: float = 0, fails_at: int | None = None, sociable: bool = True) -> None:
+        self.forward_s, self.fails_at, self.sociable, self.scored = forward_s, fails_at, sociable, 0
 
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         time.sleep(self.forward_s)
@@ -40,6 +41,8 @@ class RedEngine:
         if self.fails_at is not None and self.scored > self.fails_at:
             raise RuntimeError("pretend that the card is lost")
         reds: npt.NDArray[np.float32] = batch[..., 0].mean(axis=(1, 2), dtype=np.float32) / np.float32(255)
+        if self.sociable:
+            reds *= 1 + reds.mean() / 1000
         return reds
 
     def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
