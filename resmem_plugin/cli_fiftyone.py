@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
+from resmem_plugin.console import tell
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.inputs import read_inputs
 
@@ -55,10 +55,6 @@ def add_commands(commands: Any) -> None:
     app.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
-def _tell(message: str) -> None:
-    print(f"resmem: {message}", file=sys.stderr, flush=True)
-
-
 def _port(text: str) -> int:
     port = int(text)
     if not 0 < port < 65536:
@@ -71,25 +67,25 @@ def _plugin(options: argparse.Namespace) -> int:
 
     if options.action == "uninstall":
         removed = uninstall()
-        _tell(f"removed {removed}" if removed else "the plugin is not installed: nothing to remove")
+        tell(f"removed {removed}" if removed else "the plugin is not installed: nothing to remove")
         return 0
     if options.action == "install":
         print(install())
-        _tell(f"{NAME} is installed; next: `fiftyone app launch`, open a data set, and press the button above the grid")
+        tell(f"{NAME} is installed; next: `fiftyone app launch`, open a data set, and press the button above the grid")
     else:
         copies = find_copies()
         if not copies:
-            _tell("error: FiftyOne does not have the plugin: `resmem plugin install` gives it")
+            tell("error: FiftyOne does not have the plugin: `resmem plugin install` gives it")
             return 1
         print(copies[0].folder)
         if not copies[0].current:
-            _tell(
+            tell(
                 "warning: another version of this package wrote that: bring it up to date with `resmem plugin install`"
             )
         for other in copies[1:]:
-            _tell(f"warning: there is another copy in {other.folder}, which FiftyOne passes over: {other.removal}")
+            tell(f"warning: there is another copy in {other.folder}, which FiftyOne passes over: {other.removal}")
     if is_disabled():
-        _tell(f"warning: the plugin is switched off: `fiftyone plugins enable {NAME}` switches it on")
+        tell(f"warning: the plugin is switched off: `fiftyone plugins enable {NAME}` switches it on")
     return 0
 
 
@@ -104,15 +100,15 @@ def _app(options: argparse.Namespace) -> int:
     app.check_address(options.address, options.port)
     dataset, left_out = app.folder_dataset(folder, [str(path) for path in images], name=options.name)
     if left_out:
-        _tell(f"warning: {left_out} images are left out: FiftyOne cannot hold names that are not UTF-8")
+        tell(f"warning: {left_out} images are left out: FiftyOne cannot hold names that are not UTF-8")
     summary = _score(dataset, options)
 
     with app.plugin_known() as known, contextlib.suppress(KeyboardInterrupt):
         where = {"address": options.address, "port": options.port, "browser": not options.no_browser}
         with app.showing(dataset, summary.field, **where) as session:
-            _tell(f"the App is at {session.url}, its data set is {dataset.name!r}; Ctrl-C ends it")
+            tell(f"the App is at {session.url}, its data set is {dataset.name!r}; Ctrl-C ends it")
             if not known:
-                _tell("the plugin is there for this session only: `resmem plugin install` makes it stay")
+                tell("the plugin is there for this session only: `resmem plugin install` makes it stay")
             session.wait(-1)
     return int(left_out + summary.failed > 0)
 
@@ -132,9 +128,9 @@ def _score(dataset: Any, options: argparse.Namespace) -> Summary:
             progress=False if options.quiet else None,
         )
     except KeyboardInterrupt:
-        _tell("what was scored is kept: the same command goes on from there")
+        tell("what was scored is kept: the same command goes on from there")
         raise
     before = f", {summary.skipped} had their score already" if summary.skipped else ""
     failed = f", {summary.failed} failed: {summary.field}_error says why" if summary.failed else ""
-    _tell(f"{summary.scored} of {summary.total} scored{before}{failed}")
+    tell(f"{summary.scored} of {summary.total} scored{before}{failed}")
     return summary

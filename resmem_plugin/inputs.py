@@ -40,7 +40,7 @@ def read_inputs(
         if path_column in RESULT_COLUMNS:
             raise OptionError(f"--path-column {path_column} is the name of a column of results: choose another")
         paths = [path for given in inputs for path in _paths(given, root=root, recursive=recursive, null=null)]
-        return Table([path_column], [paths]), list(paths)
+        return Table([path_column], [paths], guards={0: "./"}), list(paths)
     if len(inputs) > 1:
         raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
     if not os.path.isfile(tables[0]):

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # as OWASP lists them
+
 
 @dataclass(frozen=True)
 class Table:
@@ -31,10 +33,13 @@ class Table:
     Attributes:
         names: of the columns; a file may give one name twice.
         columns: their values: lists, arrays, or Series, which keep the types of a parquet file.
+        guards: number of a column -> what csv and tsv put in front of its cells where a spreadsheet would run them. A
+            user's own columns have none: their cells come out as they went in.
     """
 
     names: Sequence[Any]
     columns: Sequence[Sequence[object] | np.ndarray[Any, Any] | pd.Series[Any]]
+    guards: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -123,8 +128,17 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
             unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
 
 
+def spreadsheet_safe(text: str, guard: str) -> str:
+    """The text, with the guard in front of it if a spreadsheet would take it for a formula."""
+    return guard + text if text.startswith(_FORMULAS) else text
+
+
 def _csv(table: Table, separator: str) -> bytes:
     rows = list(_rows(table))
+    for number, guard in table.guards.items():
+        for row in rows:
+            cell = row[number]
+            row[number] = spreadsheet_safe(cell, guard) if isinstance(cell, str) else cell
     returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
     text = io.StringIO()
     writer = csv.writer(

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.cli import _undisturbed, main
+from resmem_plugin.cli import main
+from resmem_plugin.console import undisturbed
 from tests.conftest import flat
 
 pytestmark = pytest.mark.weights
@@ -163,7 +164,7 @@ def test_roots_are_for_tables_and_lists(
 
 
 def test_ctrl_c_waits_while_results_are_written() -> None:
-    with _undisturbed():
+    with undisturbed():
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
@@ -282,7 +283,7 @@ def test_warnings_are_one_line_each(folder: Path, capsys: pytest.CaptureFixture[
 
 
 def test_scores_are_not_lost_with_their_file(
-    expected: dict[str, float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    expected: dict[str, float], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -291,8 +292,15 @@ def test_scores_are_not_lost_with_their_file(
     assert main(["score", "pictures", "-o", "out.parquet"]) == 1
     captured = capsys.readouterr()
     assert "out.parquet could not be written" in captured.err
-    assert len(_read(captured.out)) == 2
-    assert not [name for name in os.listdir() if "out" in name or "unfinished" in name]
+    assert "--resume" in captured.err
+    assert captured.out == ""
+    assert [name for name in os.listdir() if "out" in name or "unfinished" in name] == ["out.parquet.partial"]
+    monkeypatch.undo()
+    os.chdir(folder)
+    assert main(["score", "pictures", "-o", "out.parquet", "--resume"]) == 0
+    assert pd.read_parquet("out.parquet")["memorability"].tolist() == pytest.approx(
+        list(expected.values())[:2], abs=1e-6
+    )
 
 
 # As people start it.
@@ -353,11 +361,12 @@ def many(folder: Path) -> Path:
     return path
 
 
-def test_ctrl_c_keeps_what_was_scored(many: Path, expected: dict[str, float]) -> None:
-    with many.open() as stdin:
+def test_ctrl_c_prints_what_was_scored(many: Path, expected: dict[str, float]) -> None:
+    with many.open() as stdin, open("out.csv", "w") as stdout:
         process = subprocess.Popen(
-            [*COMMAND, "score", "-", "--batch-size", "2", "-o", "out.csv"],
+            [*COMMAND, "score", "-", "--batch-size", "2"],
             stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -14,7 +14,8 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a new, empty file beside `path` to write to; at the end of the context it takes the place of `path`.
 
-    After an error it is removed and `path` is as it was. A file that is replaced keeps its permissions.
+    After an error it is removed and `path` is as it was. A file that is replaced keeps its permissions. At the end it
+    is on the disk, whatever becomes of the machine.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -29,6 +30,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     unfinished.touch(exist_ok=False)
     try:
         yield unfinished
+        with open(unfinished, "rb+") as file:
+            os.fsync(file.fileno())
         if target.exists():
             shutil.copymode(target, unfinished)
         os.replace(unfinished, target)
@@ -36,3 +39,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise
+    if os.name == "posix":  # the name, too; elsewhere a folder cannot be opened
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

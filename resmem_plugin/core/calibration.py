@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
@@ -29,6 +30,11 @@ def calibration_id(calibration: Calibration) -> str:
     if isinstance(calibration, str):
         return calibration
     return hashlib.sha256(np.ascontiguousarray(calibration).data).hexdigest()[:16]
+
+
+def is_calibration_id(text: str) -> bool:
+    """Whether a text can be what `calibration_id` gives."""
+    return re.fullmatch("[0-9a-f]{16}", text) is not None
 
 
 def sample_of(images: Iterable[object]) -> tuple[Sequence[object], Iterable[object]]:

@@ -1,0 +1,312 @@
+"""`resmem score`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resmem_plugin.cli_cache import add_option as add_cache_option
+from resmem_plugin.console import exit_code, expendable, tell, undisturbed
+from resmem_plugin.core.errors import OptionError, RecordError
+from resmem_plugin.inputs import read_inputs
+from resmem_plugin.record import Record
+from resmem_plugin.results import NOT_REACHED, Results
+from resmem_plugin.tables import Table, check_file, check_writable, write_table
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.scorer import Scorer
+    from resmem_plugin.core.scores import Provenance, Score
+
+_SHOWN_IN_GALLERY = 200
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    score = commands.add_parser(
+        "score",
+        help="score images, folders or a table of paths",
+        description="Score images. Prints csv (path, memorability, error, provenance), or writes what -o names. Until "
+        "that is done, each score is kept in FILE.partial as soon as it is there, and --resume goes on from it. In csv "
+        "and tsv a relative path that a spreadsheet would take for a formula (its first character is =, +, -, @, a tab "
+        "or a line end) gets ./ in front; a table's own cells come out as they went in.",
+        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended (SIGTERM).",
+    )
+    score.set_defaults(run=_score)
+    score.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IMAGE|FOLDER|TABLE|-",
+        help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
+    )
+    score.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="look into the folders' subfolders too (links to folders are not followed, hidden files left out)",
+    )
+    score.add_argument(
+        "-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as find -print0 does"
+    )
+    score.add_argument(
+        "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
+    )
+    score.add_argument("--root", metavar="FOLDER", help="where relative paths of a table or list start (default: here)")
+    score.add_argument("-o", "--output", metavar="FILE", help="write .csv, .tsv, .jsonl or .parquet instead of stdout")
+    score.add_argument("--html", metavar="FILE", help="write a gallery of the pictures, the most memorable first")
+    existing = score.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with -o FILE where a run stopped, was killed or has finished: what it scored, known by path and "
+        "place, is kept",
+    )
+    score.add_argument("--retry-failed", action="store_true", help="with --resume: score again what had failed")
+    score.add_argument(
+        "--errors",
+        choices=("raise", "coerce"),
+        default="coerce",
+        help="an image that fails: stop there, or give it an empty score and the reason (default: coerce)",
+    )
+    score.add_argument(
+        "--batch-size", type=int, metavar="N", help="images a forward pass (default: what suits the device)"
+    )
+    score.add_argument(
+        "--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)"
+    )
+    score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    score.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: auto)")
+    score.add_argument(
+        "--calibration",
+        metavar="IMAGE|FOLDER|ID",
+        nargs="+",
+        help="for int8: images to calibrate on, or the calibration in the provenance of earlier scores (default: a "
+        "sample of the images that are scored)",
+    )
+    score.add_argument("--engine", default="auto", help="auto, pytorch or openvino (default: auto)")
+    score.add_argument(
+        "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.003"
+    )
+    score.add_argument(
+        "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
+    )
+    score.add_argument(
+        "--exif-transpose", action="store_true", help="turn images upright by their EXIF orientation first"
+    )
+    add_cache_option(score)
+    score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def _score(options: argparse.Namespace) -> int:
+    _check_outputs(options)
+    with _record(options) as record:
+        with expendable(record.close) if record is not None else expendable():
+            table, images = read_inputs(
+                options.inputs,
+                path_column=options.path_column,
+                root=options.root,
+                recursive=options.recursive,
+                null=options.null,
+            )
+            run = _Run(options, table, images, Results.none(len(images)), record)
+            if record is not None and options.resume:
+                record.load(run.results, images, table, options.path_column)
+            scorer = _scorer(options, images, None if record is None else record.provenance)
+        code = run.score(scorer)
+        if code and record is not None:
+            return code
+        finished = run.finish(scorer)
+        return code or finished
+
+
+def _record(options: argparse.Namespace) -> contextlib.AbstractContextManager[Record | None]:
+    if options.output is None:
+        return contextlib.nullcontext()
+    return Record(options.output, resume=options.resume, overwrite=options.overwrite)
+
+
+def _scorer(options: argparse.Namespace, images: list[object], before: Provenance | None) -> Scorer:
+    from resmem_plugin.core.scorer import Scorer, require_files
+
+    if options.errors == "raise":
+        require_files(images)
+    return Scorer(
+        device=options.device,
+        engine=options.engine,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        decode=options.decode,
+        weights=options.weights,
+        cache=options.cache,
+        exif_transpose=options.exif_transpose,
+        calibration=_calibration(options, images, before),
+    )
+
+
+def _calibration(
+    options: argparse.Namespace, images: list[object], before: Provenance | None
+) -> Sequence[object] | str | None:
+    """What int8 is calibrated on: what was named, or what it was before, or a sample of the images."""
+    from resmem_plugin.core.calibration import is_calibration_id, sample_of
+
+    named = options.calibration
+    if named is None:
+        if options.precision != "int8":
+            return None
+        return before.calibration if before is not None and before.calibration else sample_of(images)[0]
+    if len(named) == 1 and is_calibration_id(named[0]):
+        return str(named[0])
+    return read_inputs(named, path_column="path", root=None, recursive=options.recursive, null=False)[1]
+
+
+@dataclass(frozen=True)
+class _Run:
+    options: argparse.Namespace
+    table: Table
+    images: list[object]
+    results: Results
+    record: Record | None
+
+    def score(self, scorer: Scorer) -> int:
+        """Score to the end, an error that shall stop it, or an interrupt: the exit code if stopped, else 0."""
+        from resmem_plugin.core.progress import reporting
+
+        batch_size = scorer.batch_size or scorer.engine.batch_size
+        rows = self.results.to_score(batch_size, retry_failed=self.options.retry_failed)
+        if self.results.done:
+            tell(f"{self.results.done} of {len(self.images)} images were done before; {len(rows)} are to score")
+        if self.record is not None:
+            self.record.begin(scorer.provenance)
+        try:
+            with reporting(False if self.options.quiet else None, len(rows)) as report:
+                for score in scorer.iter_scores([self.images[row] for row in rows]):
+                    if not self._keep(rows[score.index], score):
+                        return 1
+                    report(score.error is not None)
+        except KeyboardInterrupt as stop:
+            tell(f"interrupted after {self._kept()}")
+            return exit_code(stop)
+        except OptionError:
+            raise
+        except Exception as error:  # of the device or the disk, say: the scores must not go with it
+            what = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
+            tell(f"error: {what}; stopped after {self._kept()}")
+            return 1
+        return 0
+
+    def _keep(self, row: int, score: Score) -> bool:
+        """Keep what became of a row; False if the run shall stop at it."""
+        from resmem_plugin.core.images import describe
+
+        stop = score.error is not None and self.options.errors == "raise"
+        if stop:
+            tell(f"error: {describe(self.images[row])}: {score.error}; stopped after {self._kept()}")
+        elif self.record is not None:
+            self.record.add(row, self.images[row], score)
+        self.results.add(row, score.memorability, score.error)
+        return not stop
+
+    def _kept(self) -> str:
+        done = f"{self.results.done} of {len(self.images)} images"
+        if self.record is None or not self.results.done:
+            return f"{done}, which are kept" if self.results.done else done
+        return f"{done}, which are kept in {self.record.place}: --resume goes on from there"
+
+    def finish(self, scorer: Scorer) -> int:
+        """Write what was asked for, and say how it went; returns the exit code."""
+        provenance = (self.record and self.record.provenance) or scorer.provenance
+        with undisturbed():
+            written = self._write(provenance)
+            if self.options.html:
+                written += self._write_gallery(provenance)
+            if self.record is not None and self.options.output in written:
+                self.record.remove()
+        failed = len(self.results.errors)
+        tell(
+            f"{self.results.scored} of {len(self.images)} scored"
+            f"{f', {failed} failed: see the error column' if failed else ''}"
+            f"{'; written to ' if written else ''}{' and '.join(written)}"
+        )
+        complete = len(written) == bool(self.options.output) + bool(self.options.html)
+        return int(failed > 0 or not complete)
+
+    def _write(self, provenance: Provenance) -> list[str]:
+        """Write the table with its scores, every row of it; returns the file's name, if there is one."""
+        output, count = self.options.output, len(self.images)
+        if self.record is not None and self.record.untouched:
+            return [output]
+        errors: list[str | None] = [None] * count
+        for row in self.results.not_reached:
+            errors[row] = NOT_REACHED
+        for row, error in self.results.errors.items():
+            errors[row] = error
+        results: dict[str, Any] = {
+            "memorability": self.results.memorability,
+            "error": errors,
+            "provenance": [provenance.id] * count,
+        }
+        names = [*self.table.names, *results]
+        guards = {**self.table.guards, names.index("error"): "'"}
+        scored = Table(names, [*self.table.columns, *results.values()], guards)
+        attributes = {"resmem": {"provenance": provenance.id, **provenance.to_dict()}}
+        if self.record is None:
+            write_table(scored, None, attributes)
+            return []
+        try:
+            write_table(scored, output, attributes)
+        except OSError as error:
+            reason = error.strerror or error
+            tell(
+                f"error: {output} could not be written ({reason}): free some space, and go on with --resume; the "
+                f"scores are kept in {self.record.path}"
+            )
+            return []
+        except Exception as error:  # a name that parquet cannot hold, say: no space would help
+            tell(f"error: {output} could not be written ({error}); its rows follow as csv")
+            write_table(scored, None, attributes)
+            return []
+        return [output]
+
+    def _write_gallery(self, provenance: Provenance) -> list[str]:
+        from resmem_plugin.gallery import Card, Gallery
+
+        scores = self.results.memorability
+        ranked = [int(row) for row in np.argsort(-scores, kind="stable")[: self.results.scored]]
+        failed = sorted(self.results.errors)[: _SHOWN_IN_GALLERY // 2]
+        title = "Memorability: the most memorable first"
+        if len(ranked) > _SHOWN_IN_GALLERY:
+            ranked = ranked[: _SHOWN_IN_GALLERY // 2] + ranked[-_SHOWN_IN_GALLERY // 2 :]
+            title = f"Memorability: the {_SHOWN_IN_GALLERY // 2} most and the {_SHOWN_IN_GALLERY // 2} least memorable"
+        cards = [Card(self.images[row], float(scores[row]), self.results.errors.get(row)) for row in ranked + failed]
+        try:
+            Gallery(cards, title=title, total=len(self.images), provenance=provenance).save(self.options.html)
+        except OSError as error:
+            tell(f"error: {self.options.html} could not be written ({error})")
+            return []
+        return [self.options.html]
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    if options.resume and not options.output:
+        raise OptionError("--resume goes on with a file: name it with -o")
+    if options.retry_failed and not options.resume:
+        raise OptionError("--retry-failed goes with --resume, which reads what had failed")
+    if options.output:
+        check_writable(options.output)
+    elif sys.stdout is None:
+        raise OptionError("standard output is closed: name a file with -o")
+    if options.html:
+        check_file(options.html)
+    if options.output and options.html and os.path.realpath(options.output) == os.path.realpath(options.html):
+        raise OptionError(f"-o and --html both name {options.html}: one would replace the other")
+    for path in filter(None, (options.output, options.html)):
+        if os.path.lexists(path) and not options.overwrite and not options.resume:
+            raise OptionError(f"{path} exists: name another file, replace it with --overwrite, or go on with --resume")
