@@ -23,6 +23,8 @@ from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
 from resmem_plugin.inputs import read_inputs
 from resmem_plugin.tables import Table, check_file, check_writable, write_table
+from resmem_plugin.terminal import Parser
+from resmem_plugin.terminal import tell as _tell
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
@@ -71,14 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 130
 
 
-def _tell(message: str) -> None:
-    print(f"resmem: {message}", file=sys.stderr)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="resmem", description="How memorable are these pictures? ResMem's answer, 0 to 1."
-    )
+    parser = Parser(prog="resmem", description="How memorable are these pictures? ResMem's answer, 0 to 1.")
     parser.add_argument("--version", action="version", version=f"resmem-plugin {package_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

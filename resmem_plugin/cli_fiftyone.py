@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.inputs import read_inputs
+from resmem_plugin.terminal import tell as _tell
 
 if TYPE_CHECKING:
     from resmem_plugin.fiftyone import Summary
@@ -53,10 +53,6 @@ def add_commands(commands: Any) -> None:
     app.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     app.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
     app.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-
-
-def _tell(message: str) -> None:
-    print(f"resmem: {message}", file=sys.stderr, flush=True)
 
 
 def _port(text: str) -> int:
