@@ -55,24 +55,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.requests[f"{self.command} {self.path}"] += 1
             number = self.server.requests[f"{self.command} {self.path}"]
         path = unquote(urlsplit(self.path).path)
+        bare = path.removesuffix(".jpg")
+        behaviour = getattr(self, f"_{bare[1:].replace('-', '_')}", None)
         if path.startswith("/private/") and self.headers.get("Authorization") != self.server.private:
             self.send_error(403)
-        elif asked := re.fullmatch(r"/(\d+)-then-ok/(\d+)", path):
+        elif asked := re.fullmatch(r"/(\d+)-then-ok/(\d+)", bare):
             if number > int(asked[2]):
                 return self._answer(PICTURE)
             self._status(int(asked[1]))
-        elif asked := re.fullmatch(r"/always/(\d+)", path):
+        elif asked := re.fullmatch(r"/always/(\d+)", bare):
             self._status(int(asked[1]))
-        elif asked := re.fullmatch(r"/drop/(\d+)", path):
+        elif asked := re.fullmatch(r"/drop/(\d+)", bare):
             if number > int(asked[1]):
                 return self._answer(PICTURE)
             self.close_connection = True
+        elif behaviour is not None:
+            behaviour()
         elif path.endswith(".zip"):
             self._archive(path)
         elif path.endswith(".jpg"):
             self._answer(PICTURE)
         else:
-            getattr(self, f"_{path[1:].replace('-', '_')}", lambda: self.send_error(404))()
+            self.send_error(404)
         return None
 
     def do_HEAD(self) -> None:
