@@ -60,7 +60,8 @@ class Scorer:
             module is copied and put into eval mode.
         cache: must be None; kept for a store of scores.
         exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
-        storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3.
+        storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3. They go
+            before the limits for http(s) that `RESMEM_TIMEOUT_S` and `RESMEM_MAX_BYTES` set.
 
     Raises:
         OptionError: for an option that does not exist or cannot be had on this machine.
