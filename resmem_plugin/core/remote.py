@@ -31,14 +31,6 @@ _REFUSED = re.compile(r"(?:^|::)(reference|dask)(?:://|::)")  # they do what a f
 _ENCRYPTED = 0x1
 
 
-def _locks() -> tuple[threading.Lock, ...]:
-    return tuple(threading.Lock() for _ in range(64))
-
-
-def _turns() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(CONNECTIONS)
-
-
 @dataclass(frozen=True)
 class RemoteReader:
     """Reads the bytes behind URLs; safe to share between threads.
@@ -52,8 +44,12 @@ class RemoteReader:
     limits: Limits = field(default_factory=Limits.from_environment)
     _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-    _turns: threading.BoundedSemaphore = field(default_factory=_turns, repr=False, compare=False)
-    _downloads: tuple[threading.Lock, ...] = field(default_factory=_locks, repr=False, compare=False)
+    _turns: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(CONNECTIONS), repr=False, compare=False
+    )
+    _downloads: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(64)), repr=False, compare=False
+    )
 
     def read(self, url: str) -> bytes:
         """The bytes behind a URL.
@@ -107,10 +103,10 @@ class RemoteReader:
         if "::" in url:
             return self._read_chained(url)
         filesystem, path = self._open(url)
-        if url.startswith(("http://", "https://")):  # bounded by its session
-            content: bytes = filesystem.cat_file(path)
-            return content
-        return self._start_of(filesystem, path)
+        if not filesystem.async_impl:
+            return self._start_of(filesystem, path)
+        content: bytes = filesystem.cat_file(path)  # http is bounded by its session; s3 tells sizes at a second request
+        return content
 
     def _read_chained(self, url: str) -> bytes:
         """Read `zip://member::archive`, opening each archive once: fsspec alone would open it for every member."""
@@ -169,6 +165,8 @@ class RemoteReader:
 
     def _require_safe(self, member: Mapping[str, Any]) -> None:
         """Refuse what zipfile would unpack without a bound, or not at all."""
+        if member["type"] != "file":
+            raise UnreadableImageError("a folder in its archive, not an image: name the files in it")
         if member["size"] > self.limits.max_bytes:
             raise self.limits.exceeded()
         if member.get("flag_bits", 0) & _ENCRYPTED:

