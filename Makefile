@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo app test check bench fuzz clean
+.PHONY: help demo app test check audit bench fuzz clean
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 8
@@ -27,6 +27,9 @@ check: $(VENV)/installed-test ## lint, format, types and who may import whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+audit: $(VENV)/audit/bin/pip-audit ## known vulnerabilities of the versions in constraints.txt; asks PyPI
+	@$< --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
 
 bench: $(VENV)/installed-test $(VENV)/database ## speed and memory, side by side with upstream; FiftyOne at scale
 	@$(BIN)/python -m benchmarks.run
@@ -52,6 +55,10 @@ $(VENV)/installed-all: $(VENV)/created pyproject.toml constraints.txt
 $(VENV)/installed-test: $(VENV)/installed-all
 	@$(INSTALL) '.[test]'
 	@touch $@
+
+$(VENV)/audit/bin/pip-audit: $(VENV)/created
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet pip-audit==2.10.1
 
 # FiftyOne's package fiftyone-db downloads a mongod while it is built, and installs without one where it cannot.
 $(VENV)/database: $(VENV)/installed-all

@@ -14,9 +14,10 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
-from resmem_plugin.console import exit_code, expendable, take_sigterm, tell, undisturbed
 from resmem_plugin.core.errors import OptionError, ResMemError, ResMemWarning
 from resmem_plugin.core.scores import package_version
+from resmem_plugin.stopping import exit_code, expendable, take_sigterm, undisturbed
+from resmem_plugin.terminal import Parser, tell
 
 
 def run() -> NoReturn:
@@ -64,9 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from resmem_plugin import cli_cache, cli_fiftyone, cli_score
 
-    parser = argparse.ArgumentParser(
-        prog="resmem", description="How memorable are these pictures? ResMem's answer, 0 to 1."
-    )
+    parser = Parser(prog="resmem", description="How memorable are these pictures? ResMem's answer, 0 to 1.")
     parser.add_argument("--version", action="version", version=f"resmem-plugin {package_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     cli_score.add_command(commands)

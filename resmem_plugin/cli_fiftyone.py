@@ -7,9 +7,9 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from resmem_plugin.console import tell
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.inputs import read_inputs
+from resmem_plugin.terminal import tell
 
 if TYPE_CHECKING:
     from resmem_plugin.fiftyone import Summary

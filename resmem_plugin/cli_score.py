@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resmem_plugin.cli_cache import add_option as add_cache_option
-from resmem_plugin.console import exit_code, expendable, tell, undisturbed
 from resmem_plugin.core.errors import OptionError, RecordError
 from resmem_plugin.inputs import read_inputs
 from resmem_plugin.record import Record
 from resmem_plugin.results import NOT_REACHED, Results
+from resmem_plugin.stopping import exit_code, expendable, undisturbed
 from resmem_plugin.tables import Table, check_file, check_writable, write_table
+from resmem_plugin.terminal import tell
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer

@@ -18,6 +18,7 @@ from tests.mongod import own_mongod
 
 if TYPE_CHECKING:
     from resmem_plugin import Scorer
+    from tests.web import WebServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,6 +77,15 @@ def red() -> Scorer:
     from tests.models import Red
 
     return Scorer(device="cpu", model=Red(), batch_size=4)
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A web server on this machine that misbehaves as it is asked to."""
+    from tests.web import web_server
+
+    with web_server() as server:
+        yield server
 
 
 def flat(value: int) -> npt.NDArray[np.uint8]:

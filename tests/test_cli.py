@@ -17,7 +17,7 @@ from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
-from resmem_plugin.console import undisturbed
+from resmem_plugin.stopping import undisturbed
 from tests.conftest import flat
 
 pytestmark = pytest.mark.weights

@@ -15,16 +15,18 @@ from tests.pictures import ENCODED
 NASTY = '"><script>alert(1)</script>&.png'
 
 
-class _Elements(HTMLParser):
+class Elements(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.text = ""
         self.sources: list[str] = []
+        self.attributes: set[str] = set()
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes.update(key for key, _ in attrs)
         self.sources += [value or "" for key, value in attrs if key in ("src", "href")]
 
     def handle_data(self, data: str) -> None:
@@ -37,7 +39,7 @@ def test_a_page_that_needs_nothing_beside_it(tmp_path: Path, red: Scorer) -> Non
         [Card(flat(200), 0.784), Card(flat(3), 0.012)], title="A & B", total=1234, provenance=red.provenance
     )
     gallery.save(path)
-    elements = _Elements(path.read_text(encoding="utf-8"))
+    elements = Elements(path.read_text(encoding="utf-8"))
     assert elements.tags.count("figure") == 2
     assert all(source.startswith("data:image/jpeg;base64,") for source in elements.sources)
     assert "A & B" in elements.text
@@ -51,7 +53,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     path = tmp_path / NASTY.replace("/", "_")
     Image.fromarray(flat(9)).save(path)
     page = Gallery([Card(str(path), 0.5), Card(f"no/{NASTY}", math.nan, f"broken {NASTY}")], title=NASTY).to_html()
-    elements = _Elements(page)
+    elements = Elements(page)
     assert "script" not in elements.tags
     assert "<script" not in page.replace("&lt;script", "")
 

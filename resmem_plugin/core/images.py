@@ -20,6 +20,7 @@ from PIL import Image
 
 from resmem_plugin.core.decoding import decode, explained
 from resmem_plugin.core.errors import ImageError, MissingValueError, OptionError, UnsupportedImageError
+from resmem_plugin.core.names import printable, without_secrets
 from resmem_plugin.core.sources import Sources
 
 ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
@@ -55,10 +56,10 @@ def is_missing(reference: object) -> bool:
 
 
 def describe(reference: object) -> str:
-    """A short name of an image for messages: its path or URL, or what kind of object it is."""
+    """A short name of an image for messages, safe to show: its path or URL, or what kind of object it is."""
     if isinstance(reference, (str, os.PathLike)):
         with contextlib.suppress(Exception):  # of a path that cannot tell its name
-            return os.fsdecode(reference)
+            return printable(without_secrets(os.fsdecode(reference)))
     if isinstance(reference, bytes):
         return f"<{len(reference)} bytes>"
     if isinstance(reference, Image.Image):

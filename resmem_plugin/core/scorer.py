@@ -64,7 +64,8 @@ class Scorer:
             (`.sqlite`); see `ScoreCache`. A network of your own is known by its name, structure and parameters: if you
             change its code, clear the cache.
         exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
-        storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3.
+        storage_options: for URLs, passed to fsspec as pandas does: headers for http(s), credentials for s3. They go
+            before the limits for http(s) that `RESMEM_TIMEOUT_S` and `RESMEM_MAX_BYTES` set.
         calibration: for int8, about 128 images of the kind to be scored, or the `calibration` in the provenance of
             earlier scores. None: a sample of the first images that this scorer scores. It is done once and kept in the
             cache folder; scores of two calibrations do not belong together.

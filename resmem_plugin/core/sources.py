@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
+from resmem_plugin.core.remote import RemoteReader
 
 LARGEST_FILE = 1 << 30
 """Bytes of the largest file that is read: about as much as the largest picture that Pillow decodes, uncompressed."""
 
-_OPEN_ARCHIVES = 8
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
 
@@ -43,8 +41,10 @@ class Sources:
     """
 
     storage_options: Mapping[str, Any] | None = None
-    _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _remote: RemoteReader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_remote", RemoteReader(self.storage_options))
 
     def read(self, reference: str | bytes | os.PathLike[Any]) -> bytes:
         """The bytes behind a path or URL.
@@ -58,65 +58,16 @@ class Sources:
 
             path = LocalFileSystem._strip_protocol(path)
         if isinstance(path, str) and is_url(path):
-            return self._read_url(path)
+            return self._remote.read(path)
         if self.storage_options:
             raise UnreadableImageError(
                 "a local path, and storage_options are for URLs: leave them out, or score URLs apart"
             )
         return _read_file(path)
 
-    def _open(self, url: str) -> tuple[Any, str]:
-        import fsspec  # here, for local files do not need it, and FiftyOne does not bring it
-
-        filesystem, path = fsspec.url_to_fs(url, **(self.storage_options or {}))
-        return filesystem, path
-
-    def _read_url(self, url: str) -> bytes:
-        try:
-            if "::" in url:
-                content: bytes = self._read_chained(url)
-            else:
-                filesystem, path = self._open(url)
-                content = filesystem.cat_file(path)
-        except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
-            raise ImageNotFoundError(
-                f"nothing at this URL: check its spelling, and that it can be reached ({_first_line(error)})"
-            ) from error
-        except ImportError as error:
-            raise UnreadableImageError(f"this kind of URL needs another package: {_first_line(error)}") from error
-        except Exception as error:  # each filesystem raises its own package's errors
-            raise UnreadableImageError(
-                f"could not be fetched ({type(error).__name__}: {_first_line(error)}): check the URL, and try again"
-            ) from error
-        return content
-
-    def _read_chained(self, url: str) -> bytes:
-        """Read `zip://member::archive`, opening each archive once: fsspec alone would open it for every member."""
-        target, _, archive = url.partition("::")
-        protocol, separator, member = target.partition("://")
-        if not separator:  # `simplecache::https://...`: nothing to open once
-            filesystem, path = self._open(url)
-            return bytes(filesystem.cat_file(path))
-        key = f"{protocol}::{archive}"
-        with self._lock:  # one at a time: archives are not safe to read from several threads
-            if key not in self._archives:
-                self._archives[key] = self._open(url)[0]
-            self._archives.move_to_end(key)
-            while len(self._archives) > _OPEN_ARCHIVES:
-                _close(self._archives.popitem(last=False)[1])
-            return bytes(self._archives[key].cat_file(member))
-
     def close(self) -> None:
         """Close the archives; they are opened again when they are needed."""
-        with self._lock:
-            while self._archives:
-                _close(self._archives.popitem()[1])
-
-
-def _close(filesystem: Any) -> None:
-    filesystem.clear_instance_cache()  # else fsspec hands the closed one out again
-    if hasattr(filesystem, "close"):
-        filesystem.close()
+        self._remote.close()
 
 
 def _read_file(path: str | bytes) -> bytes:

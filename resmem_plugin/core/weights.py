@@ -10,10 +10,11 @@ import hashlib
 import importlib.util
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from resmem_plugin.core.errors import WeightsCorruptError, WeightsNotFoundError
+from resmem_plugin.core.errors import OptionError, WeightsCorruptError, WeightsNotFoundError
 
 PUBLISHED_SHA256 = "8e4b8ab0ac338909add68a674e9bd4c1602350731abe7f97bc060dc159706a53"
 """SHA-256 of `model.pt` in the `resmem` 1.1.6 distribution."""
@@ -51,11 +52,27 @@ class WeightsFile:
 
 
 def cache_folder() -> Path:
-    """The folder for converted weights and scores: `RESMEM_CACHE_DIR`, or the user's cache folder on this system."""
+    """The folder for converted weights and scores: `RESMEM_CACHE_DIR`, or the user's cache folder on this system.
+
+    Raises:
+        OptionError: if another user owns it, or everybody may write there: what lies in it is trusted.
+    """
     import platformdirs  # here, so that the plugin's form can say that it is missing
 
     named = os.environ.get("RESMEM_CACHE_DIR")
-    return Path(os.path.expanduser(named)) if named else platformdirs.user_cache_path("resmem-plugin")
+    folder = Path(os.path.expanduser(named)) if named else platformdirs.user_cache_path("resmem-plugin")
+    if os.name == "posix" and folder.is_dir() and not _is_own(folder):
+        raise OptionError(
+            f"the cache folder {folder} belongs to another user, or everybody may write to it, and what lies in it is "
+            f"trusted: set RESMEM_CACHE_DIR to a folder of your own, or take their right away: chmod o-w {folder}"
+        )
+    return folder
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether only this user, root and whom they let can write there."""
+    found = folder.stat()
+    return not found.st_mode & stat.S_IWOTH and (os.geteuid() == 0 or found.st_uid in (0, os.geteuid()))
 
 
 def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:

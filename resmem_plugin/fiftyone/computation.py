@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from resmem_plugin.core.errors import ImageError, OptionError, ResMemError, ScoringError
+from resmem_plugin.core.images import describe
 from resmem_plugin.core.scores import Score
 from resmem_plugin.fiftyone.samples import Picture, keys_of, pictures
 
@@ -180,7 +181,7 @@ class Computation:
             reason = score.error[:_LONGEST_REASON]
             self._failed += 1
             if len(self.first_failures) < _FAILURES_NAMED:
-                name = content if isinstance(content, str) else f"object {key[1]}"
+                name = describe(content) if isinstance(content, str) else f"object {key[1]}"
                 self.first_failures.append(f"{name}: {reason}")
             self._scores[key] = None  # not NaN: FiftyOne's bounds() would break
             self._reasons[key] = reason

@@ -12,7 +12,7 @@ from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
 from resmem_plugin.core.scores import Provenance, package_version
 from resmem_plugin.core.weights import find_weights
 from resmem_plugin.fiftyone.fields import ScoreWriter
-from resmem_plugin.fiftyone.forms import block, choice, duration, refuse
+from resmem_plugin.fiftyone.forms import block, choice, duration, plain, refuse
 from resmem_plugin.fiftyone.samples import count_of, images_of
 from resmem_plugin.fiftyone.schema import DEFAULT_FIELD, label_fields, label_root
 
@@ -76,7 +76,7 @@ def _plan(ctx: Any, inputs: Any, samples: Any, name: Any, device: Any, overwrite
     try:
         collection, patches_field = images_of(samples, params["patches_field"])
     except OptionError as error:
-        return block(inputs, "This cannot be scored", str(error))
+        return block(inputs, "This cannot be scored", plain(str(error)))
     try:
         writer = ScoreWriter.of(collection, params["memorability_field"], patches_field)
     except OptionError as error:

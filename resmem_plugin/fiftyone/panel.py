@@ -11,7 +11,7 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from resmem_plugin.fiftyone.forms import figure
+from resmem_plugin.fiftyone.forms import figure, plain
 from resmem_plugin.fiftyone.selection import classes_of, scored_objects, sort_view, sortable_fields
 from resmem_plugin.fiftyone.statistics import (
     BINS,
@@ -129,8 +129,8 @@ class MemorabilityPanel(foo.Panel):
         elif not state.get_state("field"):
             objects = state.get_state("objects")
             told = (
-                f"The objects of {' and '.join(objects)} are scored: open their patches (the button with the squares, "
-                "above the grid), and their distribution shows here."
+                f"The objects of {plain(' and '.join(objects))} are scored: open their patches (the button with the "
+                "squares, above the grid), and their distribution shows here."
                 if objects
                 else "Score this data set, and its distribution shows here."
             )
@@ -190,7 +190,8 @@ class MemorabilityPanel(foo.Panel):
             ctx.panel.set_state("problem", None)
         except Exception as error:  # a panel that raises shows nothing at all
             _logger.exception("the memorability panel failed")
-            ctx.panel.set_state("problem", f"### This could not be reckoned\n\n{type(error).__name__}: {error}")
+            told = plain(f"{type(error).__name__}: {error}")
+            ctx.panel.set_state("problem", f"### This could not be reckoned\n\n{told}")
 
     def _reckon(self, ctx: Any) -> None:
         fields = sortable_fields(ctx.view) if ctx.view is not None else []
@@ -212,7 +213,7 @@ class MemorabilityPanel(foo.Panel):
                 "tallest": max(found.counts, default=0),
                 "classes": [_NONE, *classes] if classes else [],
                 "class_field": class_field,
-                "provenance": provenance_line(ctx.view, field),
+                "provenance": plain(provenance_line(ctx.view, field)),
             }
         )
         ctx.panel.set_data("histogram", [_bars(found)])

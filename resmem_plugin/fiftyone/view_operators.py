@@ -9,7 +9,7 @@ from fiftyone.core.utils import to_slug
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.forms import block, choice, refuse, score_field_choice
+from resmem_plugin.fiftyone.forms import block, choice, plain, refuse, score_field_choice
 from resmem_plugin.fiftyone.schema import dataset_of
 from resmem_plugin.fiftyone.selection import Which, classes_of, select_view, sort_view
 
@@ -173,7 +173,7 @@ class SelectByMemorability(foo.Operator):
         try:
             selected = len(select_view(ctx.view, **_selection(ctx)))
         except OptionError as error:
-            return block(inputs, "This cannot be selected", str(error))
+            return block(inputs, "This cannot be selected", plain(str(error)))
         inputs.view("plan", types.Notice(label=f"{selected:,} of {len(ctx.view):,} in the current view"))
         return None
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import zipfile
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import fsspec
 import psutil
@@ -19,69 +14,26 @@ from resmem_plugin import Scorer
 from resmem_plugin.core.sources import is_url, under
 from tests.models import Red
 from tests.pictures import ENCODED
-
-PICTURE = ENCODED["RGB.jpg"]()
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    requests: Counter[str]
+from tests.web import PICTURE, WebServer
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_GET(self) -> None:
-        self.server.requests[f"GET {self.path}"] += 1
-        path = unquote(urlsplit(self.path).path)
-        if path.startswith("/private/") and self.headers.get("Authorization") != "Bearer key":
-            self.send_error(403)
-        elif path.endswith(".jpg"):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(PICTURE)))
-            self.end_headers()
-            self.wfile.write(PICTURE)
-        else:
-            self.send_error(404)
-
-    def do_HEAD(self) -> None:
-        self.server.requests[f"HEAD {self.path}"] += 1
-        self.send_error(405)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[_Server]:
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.requests = Counter()
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def _url(server: _Server, path: str) -> str:
-    return f"http://127.0.0.1:{server.server_port}/{path}"
-
-
-def test_http_asks_once_for_each_image(server: _Server, red: Scorer) -> None:
+def test_http_asks_once_for_each_image(web: WebServer, red: Scorer) -> None:
     expected = red.score([PICTURE])[0].memorability
-    urls = [_url(server, f"{name}.jpg?v={name}") for name in ("a", "b%20c", "d[1]", "e*")]
+    urls = [web.url(f"{name}.jpg?v={name}") for name in ("a", "b%20c", "d[1]", "e*")]
     assert [score.memorability for score in red.score(urls)] == pytest.approx([expected] * len(urls))
-    assert all(request.startswith("GET") for request in server.requests)
-    assert set(server.requests.values()) == {1}
+    assert all(request.startswith("GET") for request in web.requests)
+    assert set(web.requests.values()) == {1}
 
 
-def test_http_404_is_a_row_with_its_reason(server: _Server, red: Scorer) -> None:
-    score, good = red.score([_url(server, "none"), _url(server, "a.jpg")], errors="coerce")
+def test_http_404_is_a_row_with_its_reason(web: WebServer, red: Scorer) -> None:
+    score, good = red.score([web.url("none"), web.url("a.jpg")], errors="coerce")
     assert score.error is not None
     assert "nothing at this URL" in score.error
     assert good.ok
 
 
-def test_storage_options_are_headers(server: _Server, red: Scorer) -> None:
-    url = _url(server, "private/a.jpg")
+def test_storage_options_are_headers(web: WebServer, red: Scorer) -> None:
+    url = web.url("private/a.jpg")
     assert "403" in str(red.score([url], errors="coerce")[0].error)
     options = {"headers": {"Authorization": "Bearer key"}}
     assert Scorer(device="cpu", model=Red(), storage_options=options).score([url])[0].ok

@@ -66,15 +66,15 @@ class Zygote:
 
     def score(self, name: str, kill_after_s: float | None = None) -> int:
         """Score a data set, until it is killed if it shall be; gives the exit code."""
-        self._tell(name)
+        self.tell(name)
         child = int(self._line())
         if kill_after_s is not None:
             time.sleep(kill_after_s)
             os.kill(child, signal.SIGKILL)
-        self._tell("")
+        self.tell("")
         return int(self._line())
 
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()

@@ -86,7 +86,7 @@ def test_constraints_cover_the_dependencies() -> None:
         assert name == "resmem-plugin" or name in constrained, name
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
 def test_what_the_documents_link_to_is_there(name: str) -> None:
     linked = re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / name).read_text())
     assert name != "README.md" or len(linked) > 5

@@ -1,11 +1,10 @@
-"""What the command tells people, and how it takes being stopped."""
+"""How the command takes being stopped, by Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -16,11 +15,6 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM came. All that is done at Ctrl-C is done now, and only the exit code differs."""
-
-
-def tell(message: str) -> None:
-    """Say something on standard error, which is no result."""
-    print(f"resmem: {message}", file=sys.stderr, flush=True)
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

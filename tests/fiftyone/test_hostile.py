@@ -1,0 +1,191 @@
+"""Data sets and App users that mean no good: nothing they say is markup, and no operator reads what they name."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import pytest
+from fiftyone.operators.executor import ExecutionContext, ExecutionError, Executor
+from markdown_it import MarkdownIt
+
+from resmem_plugin import Scorer
+from resmem_plugin.core import scorer as scorer_module
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.fiftyone import MemorabilityModel, compute_memorability
+from resmem_plugin.fiftyone.forms import code, plain
+from resmem_plugin.fiftyone.operators import OPERATORS
+from tests.fiftyone.desk import Desk
+from tests.models import Red
+from tests.test_security import HOSTILE, Order
+from tests.web import PICTURE, WebServer
+
+PLUGIN = "@resmem/memorability"
+MARKUP = (
+    *HOSTILE,
+    "![x](http://host/x.png)",
+    "[press](javascript:alert(1))",
+    "x](javascript:alert(1))",
+    "` ![x](http://host/x.png) `",
+    "a\n\n# title\n\n- ![x](http://host/x.png)",
+    "<https://host>",
+    "\\![x](http://host/x.png)",
+    "**bold** [x]: http://host",
+)
+ANSWERS = {
+    *("memorability_field", "patches_field", "overwrite", "batch_size", "num_workers", "device", "precision"),
+    *("order", "which", "amount", "count", "percent", "low", "high", "class_field", "result", "name"),
+}
+"""All that the operators ask an App user."""
+
+
+def _elements(markdown: str) -> set[str]:
+    """The kinds of element that the App, which reads CommonMark, would make of a text."""
+    kinds: set[str] = set()
+    for token in MarkdownIt("commonmark", {"html": True}).parse(markdown):
+        kinds.update(kind.type for kind in (token, *(token.children or ())))
+    return {kind.removesuffix("_open") for kind in kinds if not kind.endswith("_close")}
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_names_and_errors_are_no_markup(text: str) -> None:
+    assert _elements(f"It is {plain(text)}.") == {"paragraph", "inline", "text"}
+    assert _elements(f"It is {code(text)}.") == {"paragraph", "inline", "text", "code_inline"}
+    assert "\x1b" not in plain(text) + code(text)
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer) -> Scorer:
+    monkeypatch.setattr(scorer_module, "_load_engine", lambda *_: red.engine)
+    return red
+
+
+def _context(dataset: Any, params: dict[str, Any]) -> ExecutionContext:
+    request = {"dataset_name": dataset.name, "params": params, "sample_selection_style": {}}
+    return ExecutionContext(request, executor=Executor())
+
+
+def _markdown(shown: Any) -> list[str]:
+    """The texts in what an operator or panel shows that the App reads as Markdown."""
+    if isinstance(shown, list):
+        return [text for item in shown for text in _markdown(item)]
+    if not isinstance(shown, dict):
+        return []
+    texts = [shown[key] for key in ("label", "description", "caption") if isinstance(shown.get(key), str)]
+    if (shown.get("view") or {}).get("name") == "MarkdownView":
+        texts.append(shown.get("default") or "")
+    return [*texts, *(text for value in shown.values() for text in _markdown(value))]
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: Scorer, text: str) -> None:
+    dataset.add_sample(fo.Sample(filepath=reds[0]))
+    compute_memorability(dataset, scorer=red)
+    field = dataset.get_field("memorability")
+    field.info = {"resmem": dict.fromkeys(field.info["resmem"], text)}
+    field.save()
+    info = foo.get_operator(f"{PLUGIN}/memorability_info")
+    context = _context(dataset, {})
+    context.request_params["results"] = info.execute(context)
+    desk = Desk(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
+    desk.event("on_load")
+    panel = desk.panel.render(_PanelContext(desk.state)).to_json()
+    shown = [*_markdown(info.resolve_output(context).to_json()), *_markdown(panel)]
+    assert any("provenance" in told for told in shown)
+    for told in shown:
+        assert not _elements(told) & {"image", "link", "html_inline", "html_block"}
+
+
+class _PanelContext:
+    """What `render` asks of its context."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.panel = self
+        self.get_state = state.get
+
+
+def test_a_failures_name_is_no_markup(dataset: Any, stand_in: Scorer) -> None:
+    names = [f"/none/{text.replace('/', '_')}" for text in MARKUP]
+    dataset.add_samples([fo.Sample(filepath=f"{name}.png") for name in names])
+    operator = foo.get_operator(f"{PLUGIN}/compute_memorability")
+    steps = [step.body.to_json() for step in operator.execute(_context(dataset, {}))]
+    (shown,) = [step["params"] for step in steps if step["operator_uri"] == "show_output"]
+    told = _markdown(shown)
+    assert any("Without a score" in text for text in told)
+    for text in told:
+        assert not _elements(text) & {"image", "link", "html_inline", "html_block"}
+
+
+class _Answers(dict[str, Any]):
+    """The answers of a form, which remembers what it was asked for."""
+
+    asked: set[str]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operators_take_no_paths(
+    dataset: Any, reds: list[str], stand_in: Scorer, operator: Any, tmp_path: Path
+) -> None:
+    """An App user who sends what no form asks for reads no file, writes none and loads nothing."""
+    dataset.add_samples([fo.Sample(filepath=path) for path in reds])
+    compute_memorability(dataset, scorer=stand_in)
+    evil, made = tmp_path / "evil.pt", tmp_path / "made"
+    evil.write_bytes(pickle.dumps(Order(made)))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    more = {
+        **dict.fromkeys(("weights", "model", "model_path", "scorer"), str(evil)),
+        **dict.fromkeys(("output", "html", "path", "filepath", "root", "cache", "cache_dir"), str(made)),
+        "storage_options": {"anon": True},
+    }
+    params = _Answers(more, memorability_field="memorability", result="tag", name="x")
+    params.asked = set()
+    context = _context(dataset, params)
+    context.params = params
+    running = operator()
+    for ask in (running.resolve_input, running.execute):
+        done = ask(context)
+        if hasattr(done, "__next__"):
+            list(done)
+    assert params.asked <= ANSWERS | {"view_target", "panel_id"}  # the last two are FiftyOne's own
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "$where", "a.b", "memorability\x00", "filepath", "_id", "", " "])
+@pytest.mark.parametrize("operator", ["sort_by_memorability", "select_by_memorability", "delete_memorability"])
+def test_fields_are_named_and_not_made_up(dataset: Any, reds: list[str], red: Scorer, operator: str, name: str) -> None:
+    dataset.add_sample(fo.Sample(filepath=reds[0]))
+    compute_memorability(dataset, scorer=red)
+    schema = json.dumps(sorted(dataset.get_field_schema()))
+    uri = f"{PLUGIN}/{operator}"
+    with pytest.raises(OptionError, match="is no field of memorability"):
+        foo.get_operator(uri)(dataset, name)
+    with pytest.raises(ExecutionError):  # FiftyOne looks at the form itself
+        foo.execute_operator(uri, {"dataset": dataset}, params={"memorability_field": name})
+    dataset.reload()
+    assert json.dumps(sorted(dataset.get_field_schema())) == schema
+
+
+def test_urls_are_bounded_here_too(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FiftyOne makes local paths of its samples' URLs, but takes a model that reads them."""
+    monkeypatch.setenv("RESMEM_TIMEOUT_S", "0.3")
+    monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(PICTURE) + 1))
+    model = MemorabilityModel(scorer=Scorer(device="cpu", model=Red()))
+    found = model.predict_all([web.url(path) for path in ("stalled", "endless", "always/404", "a.jpg")])
+    assert found[:3] == [None] * 3
+    assert found[3] is not None
+    for words in ("no answer within", "larger than", "nothing at this URL"):
+        assert words in caplog.text
