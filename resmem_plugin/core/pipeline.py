@@ -58,6 +58,7 @@ class Outcome:
 
 
 _Work: TypeAlias = "tuple[Future[Prepared], object] | None"
+_Scores: TypeAlias = "Callable[[], npt.NDArray[np.float32]]"
 
 
 class _Decoders:
@@ -165,6 +166,7 @@ def run(
     decoders = _Decoders(reader, num_workers, kept)
     prepared: list[Prepared] = []
     waiting = 0  # of these, for the network
+    begun: deque[tuple[list[Prepared], _Scores]] = deque()
     try:
         while True:
             room = 2 * batch_size + FETCH_THREADS - len(pending)
@@ -174,9 +176,13 @@ def run(
             prepared.append(pending.popleft().result())
             waiting += prepared[-1].pixels is not None
             if waiting in (0, batch_size) or len(prepared) == _SPARSE * batch_size:
-                yield from _forward(prepared, engine.forward, kept)
+                begun.append((prepared, _begin(prepared, engine)))
                 prepared, waiting = [], 0
-        yield from _forward(prepared, engine.forward, kept)
+                if len(begun) > engine.ahead:
+                    yield from _finish(*begun.popleft(), kept)
+        begun.append((prepared, _begin(prepared, engine)))
+        while begun:
+            yield from _finish(*begun.popleft(), kept)
     finally:
         decoders.close()
         reader.close()
@@ -192,13 +198,17 @@ def _until_failure(images: Iterable[object], failures: list[Exception]) -> Itera
         failures.append(error)
 
 
-def _forward(
-    prepared: list[Prepared],
-    forward: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
-    kept: KeptScores | None,
-) -> list[Outcome]:
+def _begin(prepared: list[Prepared], engine: Engine) -> _Scores:
     batch = [item.pixels for item in prepared if item.pixels is not None]
-    fresh = iter(forward(np.stack(batch)).tolist() if batch else [])
+    return engine.begin(np.stack(batch)) if batch else _no_scores
+
+
+def _no_scores() -> npt.NDArray[np.float32]:
+    return np.empty(0, np.float32)
+
+
+def _finish(prepared: list[Prepared], scores_of_batch: _Scores, kept: KeptScores | None) -> list[Outcome]:
+    fresh = iter(scores_of_batch().tolist())
     scores = [next(fresh) if item.pixels is not None else math.nan for item in prepared]
     if kept is not None:
         scored = zip(prepared, scores, strict=True)

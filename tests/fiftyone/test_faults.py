@@ -188,7 +188,7 @@ def test_the_weights_are_removed(dataset: Any, photos: dict[str, Path], removabl
 def test_a_cache_serves_every_data_set(
     dataset: Any, reds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer_module, "load_engine", scorer_module._load_engine)  # what `use` replaces is put back
+    monkeypatch.setattr(scorer_module, "load_engine", None)  # what `use` replaces is put back
     use(Counted, str(tmp_path / "forwarded"))
     dataset.add_samples([fo.Sample(filepath=path) for path in reds])
     compute_memorability(dataset, cache=tmp_path / "scores.sqlite")
