@@ -35,7 +35,7 @@ bench: $(VENV)/installed-test $(VENV)/database ## speed and memory, side by side
 	@$(BIN)/python -m benchmarks.run
 	@$(BIN)/python -m benchmarks.scale
 
-fuzz: $(VENV)/installed-test ## 100,000 mutated files through the decoder, in a few minutes; what goes wrong is kept in fuzz-findings
+fuzz: $(VENV)/installed-test ## 100,000 mutated files through the decoder; what goes wrong is kept in fuzz-findings
 	@$(BIN)/python -m tests.corpus.fuzz
 
 clean: ## remove everything that make made

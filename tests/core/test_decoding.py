@@ -16,7 +16,7 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.images import ImageReader
 from tests.conftest import ROOT
-from tests.corpus.encoded import gray_tiff, heif, picture, plain, with_many_scans
+from tests.corpus.contents import gray_tiff, heif, picture, plain, with_many_scans
 
 
 @pytest.mark.parametrize("action", ["error", "ignore"])

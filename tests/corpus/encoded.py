@@ -1,20 +1,44 @@
-"""Contents of files, sound and broken: what encoders write, and what is left of it after an accident or an attack."""
+"""Files, sound and broken: what encoders write, and what is left of it after an accident or an attack."""
 
 from __future__ import annotations
 
 import base64
 import functools
-import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 
-import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
+from tests.corpus.contents import (
+    animated,
+    archive,
+    bomb,
+    chunk,
+    encoded,
+    floats,
+    gray_tiff,
+    heif,
+    icc,
+    of_12_bits,
+    of_declared_size,
+    picture,
+    plain,
+    png_of_declared_size,
+    png_with,
+    profile,
+    scribbled,
+    tiff,
+    turned,
+    with_exif,
+    with_many_scans,
+    with_start_of_frame,
+    with_wrong_sum,
+    without_huffman_tables,
+    ycck,
+)
 from tests.corpus.kinds import Kind, file
-from tests.pictures import ENCODED, photograph
+from tests.pictures import ENCODED
 
 DAMAGED = "^damaged or cut short, it cannot be decoded .*: replace it with an intact copy$"
 RARE = "^it begins like .*, but is damaged, cut short or of a rare kind .*: replace it .*, or convert it to PNG$"
@@ -29,172 +53,6 @@ gXz/2wBDARUXFx4aHjshITt8U0ZTfHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8
 AxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwDLas7AvpEHKisYntOO+4spGi5lj/8AP2D/2Q==
 """
 
-
-picture = functools.cache(photograph)
-"""The one picture that is in all of them."""
-
-
-@functools.cache
-def encoded(kind: str, **options: object) -> bytes:
-    """The photograph in a format of Pillow's."""
-    return plain(picture(), kind, **options)
-
-
-def plain(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """An image in a format of Pillow's."""
-    buffer = io.BytesIO()
-    image.copy().save(buffer, kind, **options)  # a copy: the encoder of JPEG leaves its options on the image
-    return buffer.getvalue()
-
-
-def animated(kind: str) -> bytes:
-    """Two frames, the second upside down."""
-    return plain(picture(), kind, save_all=True, append_images=[picture().transpose(Image.Transpose.ROTATE_180)])
-
-
-def ycck() -> bytes:
-    """A CMYK JPEG whose Adobe marker says that its colours are YCCK."""
-    content = bytearray(plain(picture().convert("CMYK"), "JPEG", quality=90))
-    content[content.index(b"Adobe") + 11] = 2
-    return bytes(content)
-
-
-def with_start_of_frame(code: int) -> bytes:
-    """A JPEG that says to be coded otherwise than it is."""
-    content = bytearray(encoded("JPEG"))
-    content[content.index(b"\xff\xc0") + 1] = code
-    return bytes(content)
-
-
-def of_12_bits() -> bytes:
-    """A JPEG that says to have 12 bits a sample."""
-    content = bytearray(encoded("JPEG"))
-    content[content.index(b"\xff\xc0") + 4] = 12
-    return bytes(content)
-
-
-def without_huffman_tables() -> bytes:
-    """A JPEG whose Huffman tables are overwritten: more codes of one length than there can be."""
-    content = bytearray(encoded("JPEG"))
-    start = content.index(b"\xff\xc4")
-    content[start + 5 : start + 21] = b"\xff" * 16
-    return bytes(content)
-
-
-def of_declared_size(width: int, height: int) -> bytes:
-    """A JPEG whose header declares another size than it has."""
-    content = bytearray(encoded("JPEG"))
-    start = content.index(b"\xff\xc0")
-    content[start + 5 : start + 9] = struct.pack(">HH", height, width)
-    return bytes(content)
-
-
-def with_many_scans(more: int, side: int = 2000) -> bytes:
-    """A progressive JPEG whose last scan, of a few bytes, comes again and again: each goes over the whole picture."""
-    content = plain(Image.new("L", (side, side)), "JPEG", progressive=True)
-    last = content[content.rindex(b"\xff\xda") : -2]
-    return content[:-2] + last * more + content[-2:]
-
-
-def scribbled(content: bytes, start: float, length: int) -> bytes:
-    """The content with noise in the place of some of its bytes."""
-    begin = int(len(content) * start)
-    return content[:begin] + np.random.default_rng(7).bytes(length) + content[begin + length :]
-
-
-def with_exif(exif: Image.Exif | bytes, kind: str = "JPEG") -> bytes:
-    """The photograph with these metadata."""
-    return plain(picture(), kind, exif=exif)
-
-
-def turned(orientation: int) -> bytes:
-    """The photograph with an orientation in its EXIF."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return with_exif(exif)
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG."""
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def png_with(*chunks: bytes, drop: tuple[bytes, ...] = ()) -> bytes:
-    """The photograph as PNG with more chunks after the first, without some of its own."""
-    content = encoded("PNG")
-    parts, position = [content[:8]], 8
-    while position < len(content):
-        length = struct.unpack(">I", content[position : position + 4])[0]
-        if content[position + 4 : position + 8] not in drop:
-            parts.append(content[position : position + length + 12])
-        position += length + 12
-    return b"".join([*parts[:2], *chunks, *parts[2:]])
-
-
-def with_wrong_sum(name: bytes) -> bytes:
-    """A PNG in which the check sum of a chunk is wrong."""
-    content = bytearray(png_with(chunk(b"gAMA", struct.pack(">I", 45455))))
-    start = content.index(name) - 4
-    content[start + 8 + struct.unpack(">I", content[start : start + 4])[0]] ^= 0xFF
-    return bytes(content)
-
-
-def png_of_declared_size(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that declares a size."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
-    )
-
-
-def bomb() -> bytes:
-    """A sound PNG of 400 million black pixels in 50 kB."""
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    rows = zlib.compress(bytes(20_000 * 2_501), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def tiff(*entries: tuple[int, int, int, int], data: bytes = b"") -> bytes:
-    """A little-endian TIFF of these entries (tag, type, count, value), its data at byte 8."""
-    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(entries)) + packed + bytes(4)
-
-
-def gray_tiff(width: int, height: int, *more: tuple[int, int, int, int]) -> bytes:
-    """An 8-bit gray TIFF of 100 zeros that declares a size."""
-    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
-    return tiff(*entries, (273, 4, 1, 8), (278, 4, 1, height), (279, 4, 1, 100), *more, data=bytes(100))
-
-
-def floats(low: float, high: float, *odd: float) -> bytes:
-    """A float TIFF of the photograph's values from `low` to `high`, with odd ones in its corner."""
-    values = np.asarray(picture().convert("L"), dtype="float32") / 255 * (high - low) + low
-    values[0, : len(odd)] = odd
-    return plain(Image.fromarray(values), "TIFF")
-
-
-def heif(brand: bytes) -> bytes:
-    """The first box of an HEIF file, and nothing that follows it."""
-    return struct.pack(">I4s4sI4s4s", 24, b"ftyp", brand, 0, b"mif1", b"heic") + bytes(200)
-
-
-def archive() -> bytes:
-    """A zip file."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        opened.writestr("a.jpg", encoded("JPEG"))
-    return buffer.getvalue()
-
-
-def _profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def _icc(profile: bytes) -> bytes:
-    """An iCCP chunk."""
-    return chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile, 9))
-
-
 TEXTUAL_BOMB = 16_000_000
 
 OTHER_FORMATS = ("BMP", "GIF", "ICO", "JPEG2000", "PCX", "PPM", "QOI", "SGI", "TGA")
@@ -208,8 +66,8 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "animated.avif": lambda: animated("AVIF"),
     "two-pictures-MPO.jpg": lambda: animated("MPO"),
     "floats-0-to-255.tif": lambda: floats(0, 255),
-    "profile.jpg": lambda: encoded("JPEG", icc_profile=_profile()),
-    "profile.png": lambda: encoded("PNG", icc_profile=_profile()),
+    "profile.jpg": lambda: encoded("JPEG", icc_profile=profile()),
+    "profile.png": lambda: encoded("PNG", icc_profile=profile()),
     "broken-profile.jpg": lambda: encoded("JPEG", icc_profile=b"no profile"),
     "broken-profile.png": lambda: png_with(chunk(b"iCCP", b"profile\0\0no zlib")),
     "broken-exif.jpg": lambda: with_exif(b"Exif\0\0" + b"\xff" * 40),
@@ -272,7 +130,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: png_with(chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(TEXTUAL_BOMB), 9))),
         METADATA,
     ),
-    "decompression bomb in a profile": (lambda: png_with(_icc(bytes(TEXTUAL_BOMB))), METADATA),
+    "decompression bomb in a profile": (lambda: png_with(icc(bytes(TEXTUAL_BOMB))), METADATA),
     "GIF of a huge declared size": (
         lambda: encoded("GIF")[:6] + struct.pack("<HH", 65_535, 65_535) + encoded("GIF")[10:],
         TOO_LARGE,

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from tests.corpus.encoded import DAMAGED, bomb, encoded, picture
+from tests.corpus.contents import bomb, encoded, picture
+from tests.corpus.encoded import DAMAGED
 from tests.corpus.kinds import Kind
 
 NOT_UINT8 = r"^an array of {}, not uint8: convert it to 0-255, as in \(x \* 255\)"

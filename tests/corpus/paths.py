@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from resmem_plugin.core.sources import LARGEST_FILE
-from tests.corpus.encoded import DAMAGED, encoded
+from tests.corpus.contents import encoded
+from tests.corpus.encoded import DAMAGED
 from tests.corpus.kinds import Kind, file
 
 NO_FILE = "^no such file: check the path, and the folder that relative paths start from$"

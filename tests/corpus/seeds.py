@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from tests.corpus.encoded import SOUND, gray_tiff, heif, picture, plain, tiff
+from tests.corpus.contents import gray_tiff, heif, picture, plain, tiff
+from tests.corpus.encoded import SOUND
 
 _SIZE = (40, 30)
 
