@@ -10,8 +10,8 @@ import numpy as np
 import openvino
 
 from resmem_plugin.core.engines.openvino import shared_core
+from resmem_plugin.core.model import OPERATIONS_AN_IMAGE
 
-OPERATIONS_AN_IMAGE = 27.16e9
 _CHANNELS, _SIDE, _BATCH = 1024, 28, 8
 _TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "int8": openvino.Type.f32}
 

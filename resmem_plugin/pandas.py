@@ -61,7 +61,7 @@ class ResMemAccessor:
             root: folder or URL that relative paths start from. Default: the current folder.
             batch_size: images a forward pass. Default: what is quickest on the device.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-            precision: "auto", "fp32", "bf16" or "fp16".
+            precision: "auto", "fp32", "bf16", "fp16" or "int8", which is calibrated on a sample of the column.
             progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
             storage_options: for URLs, as in `pandas.read_csv`.
             cache: keep scores, and take those that were kept; as for `Scorer`.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
+from resmem_plugin.core.calibration import sample_of
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.progress import reporting
 from resmem_plugin.core.scorer import Scorer
 from resmem_plugin.fiftyone.computation import Computation, Summary
 from resmem_plugin.fiftyone.fields import ScoreWriter
 from resmem_plugin.fiftyone.samples import images_of
-from resmem_plugin.fiftyone.schema import DEFAULT_FIELD, dataset_of
+from resmem_plugin.fiftyone.schema import DEFAULT_FIELD, dataset_images, dataset_of
 
 if TYPE_CHECKING:
     from resmem_plugin.core.cache import CacheOption
@@ -51,7 +53,8 @@ def compute_memorability(
         batch_size: images a forward pass; None: what suits the device.
         num_workers: images decoded at once, in threads; None: one for each core.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16", "fp16" or "int8", which is calibrated as the
+            field's scores were, or on a sample of the data set's images.
         skip_failures: go on after an image that cannot be scored.
         progress: a bar (True), none (False), one on a terminal unless `fo.config.show_progress_bars` is off (None), or
             a function called with a `Progress`.
@@ -114,6 +117,7 @@ def prepare(
             num_workers=num_workers,
             cache=cache,
             exif_transpose=patches_field is not None,
+            calibration=_calibration(samples, writer, anew=overwrite) if precision == "int8" else None,
         )
     elif (device, precision, batch_size, num_workers, cache) != ("auto", "auto", None, None, None):
         raise OptionError(
@@ -122,3 +126,9 @@ def prepare(
     elif patches_field is not None and not scorer.provenance.exif_transpose:
         raise OptionError("boxes are relative to the upright picture: give a Scorer(exif_transpose=True)")
     return Computation(samples, writer, scorer, overwrite=overwrite, skip_failures=skip_failures)
+
+
+def _calibration(samples: Any, writer: ScoreWriter, *, anew: bool) -> Sequence[object] | str:
+    """What int8 is calibrated on: what the field's scores were, or a sample of the data set's images."""
+    told = None if anew else (writer.target.provenance or {}).get("calibration")
+    return str(told) if told else sample_of(dataset_images(samples).values("filepath"))[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeAlias
@@ -34,6 +34,7 @@ METHOD = "resmem/memorability"
 """The method under which runs are registered: `dataset.list_runs(method=METHOD)`."""
 
 _CLEARED_AT_ONCE = 10_000
+_TOLD = {"provenance", *(each.name for each in fields(Provenance) if each.default is MISSING)}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class ScoreField:
         told = (getattr(found, "info", None) or {}).get(PROVENANCE_INFO)
         if self._is_nested_in_frames and self.exists and self._run_info is not None:
             told = self._run_info.config.provenance
-        if not isinstance(told, Mapping) or not {"provenance", *Provenance.__dataclass_fields__} <= set(told):
+        if not isinstance(told, Mapping) or not set(told) >= _TOLD:
             return None  # another tool's, under the same name
         return dict(told)
 

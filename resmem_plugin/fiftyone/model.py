@@ -50,7 +50,8 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
 
     Args:
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16". For int8 give a `scorer` that names the
+            images to calibrate on.
         batch_size: the most images a forward pass, however many FiftyOne brings; None: what is quickest on the device.
         decode: "exact" (upstream's pixels), or "fast"; see `Scorer`.
         weights: path of the weights, or None for the installed ones; see `Scorer`.
@@ -94,6 +95,7 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
         if scorer is not None and list(options.values()) != ["auto", "auto", None, "exact", None, False, None]:
             raise OptionError("a scorer brings its own options: give either scorer= or the others")
         self.scorer = scorer or Scorer(**options)
+        _ = self.scorer.engine  # which int8 has only once it is calibrated
 
     @property
     def has_embeddings(self) -> bool:

@@ -32,6 +32,7 @@ def test_the_signature_is_the_designs() -> None:
         "cache": None,
         "exif_transpose": False,
         "storage_options": None,
+        "calibration": None,
     }
 
 

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resmem_plugin.core.engines.base import require_process
 from resmem_plugin.core.errors import EvalModeError, OptionError
-from resmem_plugin.core.model import ResMemNetwork
+from resmem_plugin.core.model import OPERATIONS_AN_IMAGE, ResMemNetwork
 
 Model: TypeAlias = "nn.Module | Callable[[Tensor], Tensor]"
 """Float images (B, 3, 227, 227) in [0, 1] -> memorability (B, 1) or (B,)."""
@@ -38,7 +38,6 @@ _FP32_PARTS: dict[
     "mps": (),
 }
 _setting_fp32 = threading.RLock()
-_OPERATIONS_AN_IMAGE = 27.16e9
 _BATCH_SIZES = {"cpu": 8, "mps": 32, "cuda": 128}  # on a CPU larger batches are no quicker, only slower to interrupt
 
 
@@ -215,7 +214,7 @@ def expected_images_per_s(precision: str) -> float:
             block(x)
             times.append(time.perf_counter() - began)
     operations = 2 * images * side**2 * (2 * 1024 * 256 + 9 * 256**2)
-    return operations / min(times) / _OPERATIONS_AN_IMAGE
+    return operations / min(times) / OPERATIONS_AN_IMAGE
 
 
 def _device(name: str) -> torch.device:
