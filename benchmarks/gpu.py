@@ -20,9 +20,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from resmem_plugin import ResMem, Scorer
+from resmem_plugin import Scorer
 from resmem_plugin.core.engines.cuda import CUDAEngine
-from resmem_plugin.core.model import OPERATIONS_AN_IMAGE
+from resmem_plugin.core.model import OPERATIONS_AN_IMAGE, ResMemNetwork
 
 _SIDE = 8192
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128, help="images a forward pass (default: 128)")
     options = parser.parse_args()
     torch.manual_seed(0)
-    network = ResMem().eval()
+    network = ResMemNetwork().eval()
     with tempfile.TemporaryDirectory() as folder:
         distinct = pictures(Path(folder), 64)
         paths = list(itertools.islice(itertools.cycle(distinct), options.images))
