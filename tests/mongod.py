@@ -25,11 +25,9 @@ def own_mongod(folder: Path) -> Iterator[str]:
         for name in _SETTINGS:
             environment.delenv(name, raising=False)
         environment.setenv("FIFTYONE_CONFIG_PATH", str(folder / "none.json"))  # not the user's, which may name a server
-        program, port = find_database(), _free_port()
+        program, port = find_database(), free_port()
         (folder / "database").mkdir(parents=True)
-        options = f"--port {port} --bind_ip 127.0.0.1 --nounixsocket".split()
-        paths = ["--dbpath", str(folder / "database"), "--logpath", str(folder / "mongo.log")]
-        mongod = subprocess.Popen([program, *options, *paths], stdout=subprocess.DEVNULL)
+        mongod = start_mongod(program, port, folder)
         address = f"mongodb://127.0.0.1:{port}"
         environment.setenv("FIFTYONE_DATABASE_URI", address)
         environment.setenv("FIFTYONE_DATABASE_VALIDATION", "false")  # it warns that the fall-back's mongod is old
@@ -37,19 +35,26 @@ def own_mongod(folder: Path) -> Iterator[str]:
         if "fiftyone" in sys.modules:  # which has read the environment already
             environment.setattr("fiftyone.config.database_uri", address)
         try:
-            _wait_until_it_answers(port)
+            wait_until_it_answers(port)
             yield address
         finally:
             mongod.terminate()
             mongod.wait()
 
 
-def _free_port() -> int:
+def start_mongod(program: str, port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Start one over the database in a folder, without waiting until it answers."""
+    options = f"--port {port} --bind_ip 127.0.0.1 --nounixsocket".split()
+    paths = ["--dbpath", str(folder / "database"), "--logpath", str(folder / "mongo.log"), "--logappend"]
+    return subprocess.Popen([program, *options, *paths], stdout=subprocess.DEVNULL)
+
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
 
-def _wait_until_it_answers(port: int) -> None:
+def wait_until_it_answers(port: int) -> None:
     deadline = time.monotonic() + _START_S
     while True:
         with contextlib.suppress(ConnectionRefusedError):
