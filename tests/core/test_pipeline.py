@@ -9,13 +9,18 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import numpy.typing as npt
 import pytest
 
 from resmem_plugin import Scorer
+from resmem_plugin.core import pipeline
+from resmem_plugin.core.engines.pytorch import PyTorchEngine
+from resmem_plugin.core.images import ImageReader
 from tests.conftest import flat
 from tests.models import Red
 
@@ -126,3 +131,35 @@ def test_ctrl_c_ends_it_at_once_even_while_a_server_hangs() -> None:
     assert took_s < 5
     assert "KeyboardInterrupt" in errors
     assert "Fatal" not in errors
+
+
+class Apart(PyTorchEngine):
+    """Works by itself, as a card does: a thread takes the batches, and notes when each was begun and asked for."""
+
+    ahead = 1
+
+    def __init__(self) -> None:
+        super().__init__(Red(), device="cpu")
+        self.events: list[str] = []
+        self._thread = ThreadPoolExecutor(1)
+
+    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
+        self.events.append(f"begin {len(batch)}")
+        future = self._thread.submit(self.forward, batch)
+
+        def finish() -> npt.NDArray[np.float32]:
+            self.events.append("finish")
+            return future.result()
+
+        return finish
+
+
+def test_a_device_that_works_by_itself_has_its_next_batch_before_it_is_waited_for() -> None:
+    engine = Apart()
+    outcomes = pipeline.run(
+        [flat(value) for value in range(11)] + [None], reader=ImageReader(), engine=engine, batch_size=4, num_workers=2
+    )
+    found = [outcome.memorability for outcome in outcomes]
+    assert found[:11] == pytest.approx([value / 255 for value in range(11)], abs=1e-6)
+    assert len(found) == 12
+    assert engine.events == ["begin 4", "begin 4", "finish", "begin 3", "finish", "finish"]
