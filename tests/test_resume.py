@@ -19,6 +19,9 @@ from PIL import Image
 
 from resmem_plugin.cli import main
 from resmem_plugin.core import scorer
+from resmem_plugin.core.calibration import Calibration, calibration_id
+from resmem_plugin.core.engines.choice import Choice
+from resmem_plugin.core.weights import WeightsFile
 from tests import command
 from tests.command import RedEngine
 from tests.conftest import flat
@@ -46,7 +49,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[RedEngine], RedEngine]:
     """Have the command use an engine of ours, in this process."""
 
     def use(engine: RedEngine) -> RedEngine:
-        monkeypatch.setattr(scorer, "_engine", lambda *_: engine)
+        monkeypatch.setattr(scorer, "load_engine", lambda *_: engine)
         return engine
 
     return use
@@ -397,3 +400,35 @@ def pandas_csv(path: str) -> list[str]:
 
     table = read_table(path)
     return list(map(str, table.columns[0]))
+
+
+def test_int8_is_calibrated_on_what_is_named_or_as_before_or_on_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("scored", 6), ("named", 2)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            Image.fromarray(flat(number)).save(f"{name}/{number}.png")
+    calibrations: list[Calibration] = []
+
+    def load(weights: WeightsFile, choice: Choice, calibration: Calibration) -> RedEngine:
+        calibrations.append(calibration)
+        engine = RedEngine(fails_at=4 if len(calibrations) == 1 else None)
+        engine.precision, engine.calibration = choice.precision, calibration_id(calibration)
+        return engine
+
+    monkeypatch.setattr(scorer, "load_engine", load)
+    command = ("scored", "--precision", "int8", "-o")
+    assert score(*command, "a.csv", "--calibration", "named") == 1  # the engine fails in the second batch
+    assert score(*command, "a.csv", "--resume") == 0
+    assert score(*command, "b.csv") == 0
+    named, before, sample = calibrations
+    assert not isinstance(named, str)
+    assert not isinstance(sample, str)
+    assert (len(named), len(sample)) == (2, 6)
+    assert isinstance(before, str)
+    assert before == calibration_id(named)
+    assert score(*command, "c.csv", "--calibration", before) == 0
+    assert calibrations[3] == before
+    assert len(Path("a.csv").read_text().splitlines()) == 7

@@ -150,7 +150,7 @@ def through_the_command_line(corpus: Corpus, names: list[str]) -> list[Outcome]:
         return PyTorchEngine(corpus.model(names), device="cpu")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("resmem_plugin.core.scorer._engine", engine)
+        patch.setattr("resmem_plugin.core.scorer.load_engine", engine)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
         assert main(["score", "-", "-0", "-q", "--overwrite", "--batch-size", "4", "-o", str(out)]) == 1
     rows = [json.loads(line) for line in out.read_text().splitlines()]
