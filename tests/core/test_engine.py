@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from resmem_plugin import ResMem, Scorer, transformer
+from resmem_plugin.core.engines.cuda import CUDAEngine
 from resmem_plugin.core.engines.pytorch import Model, PyTorchEngine
 from resmem_plugin.core.errors import EvalModeError, OptionError, ScoringError
 from resmem_plugin.core.preprocess import pixels
@@ -215,9 +216,21 @@ def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
     network = ResMem()
     batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)
     expected = PyTorchEngine(network, device="cpu").forward(batch)
-    assert PyTorchEngine(network, device="cuda", precision=precision).forward(batch) == pytest.approx(
-        expected, abs=tolerance
-    )
+    scorer = Scorer(model=network, device="cuda", precision=precision)
+    assert isinstance(scorer.engine, CUDAEngine)
+    for size in (4, 3, 1, 4):  # a graph is captured at 4 and at 1
+        assert scorer.engine.forward(batch[:size]) == pytest.approx(expected[:size], abs=tolerance)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
+def test_cuda_takes_batches_ahead_and_networks_of_any_kind() -> None:
+    batches = [np.full((size, 227, 227, 3), size, np.uint8) for size in (3, 1, 4)]
+    for model in (Red(), lambda x: x[:, 0].mean(dim=(1, 2)), Small(largest=2)):
+        engine = CUDAEngine(model, precision="fp32")
+        waiting = [engine.begin(batch) for batch in batches]
+        for batch, finish in zip(batches, waiting, strict=True):
+            assert finish() == pytest.approx(batch[:, 0, 0, 0] / 255, abs=1e-5)
 
 
 @pytest.mark.gpu
