@@ -239,7 +239,7 @@ def test_a_gallery(expected: dict[str, float], folder: Path) -> None:
         (["score", "table.csv"], "has a column 'memorability' already"),
         (["score", "broken.parquet"], "is not a parquet table"),
         (["score", "empty.csv"], "is not a csv table"),
-        (["score", "pictures", "--precision", "int8"], "precision"),
+        (["score", "pictures", "--precision", "fp64"], "precision"),
         (["score", "pictures", "--device", "cuda:7"], "cuda"),
         (["score", "pictures", "--batch-size", "0"], "batch_size"),
     ],

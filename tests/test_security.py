@@ -141,7 +141,7 @@ def test_names_in_the_gallery(name: str, tmp_path: Path) -> None:
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer, tmp_path: Path) -> Path:
     """The mean of the red channel in the place of ResMem; returns the current folder."""
-    monkeypatch.setattr(scorer_module, "_load_engine", lambda *_: red.engine)
+    monkeypatch.setattr(scorer_module, "load_engine", lambda *_: red.engine)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scorer_module, "find_weights", lambda *_: None)
     return tmp_path

@@ -60,7 +60,7 @@ def test_names_and_errors_are_no_markup(text: str) -> None:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer) -> Scorer:
-    monkeypatch.setattr(scorer_module, "_load_engine", lambda *_: red.engine)
+    monkeypatch.setattr(scorer_module, "load_engine", lambda *_: red.engine)
     return red
 
 
