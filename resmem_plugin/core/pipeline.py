@@ -30,7 +30,7 @@ FETCH_THREADS = 16
 """Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
 
 _SPARSE = 4
-"""A batch goes forward before it is full when it has this many times its size of images that need no forward pass."""
+"""With a cache, a batch goes forward before it is full when it has this many times its size of images in all."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def run(
                 break
             prepared.append(pending.popleft().result())
             waiting += prepared[-1].pixels is not None
-            if waiting in (0, batch_size) or len(prepared) == _SPARSE * batch_size:
+            if _is_due(len(prepared), waiting, batch_size, kept):
                 begun.append((prepared, _begin(prepared, engine)))
                 prepared, waiting = [], 0
                 if len(begun) > engine.ahead:
@@ -196,6 +196,17 @@ def _until_failure(images: Iterable[object], failures: list[Exception]) -> Itera
         yield from images
     except Exception as error:
         failures.append(error)
+
+
+def _is_due(prepared: int, waiting: int, batch_size: int, kept: KeptScores | None) -> bool:
+    """Whether so many images make a batch.
+
+    Without a cache those in the same places do, whatever fails among them, so that a resumed run makes the same ones.
+    With one they are as many as wait for the network, and images at the head that do not wait go at once.
+    """
+    if kept is None:
+        return prepared == batch_size
+    return waiting in (0, batch_size) or prepared == _SPARSE * batch_size
 
 
 def _begin(prepared: list[Prepared], engine: Engine) -> _Scores:
