@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ def score_column(
         DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
         Its `attrs["resmem"]` tell the provenance.
     """
-    from resmem_plugin.core.errors import ScoringError
+    from resmem_plugin.core.errors import OptionError, ScoringError
     from resmem_plugin.core.images import MISSING_VALUE, is_missing
     from resmem_plugin.core.scorer import warn_of_failures
 
@@ -87,7 +88,8 @@ def score_column(
         },
         index=data.index,
     )
-    table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
+    with contextlib.suppress(OptionError):  # of int8, which had no image to be calibrated on
+        table.attrs["resmem"] = {"provenance": scorer.provenance.id, **scorer.provenance.to_dict()}
     return table
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -79,6 +80,8 @@ def test_the_provenance_tells_the_calibration_and_its_network_is_kept(
     with pytest.raises(OptionError, match="calibrated on the first images"):
         _ = lazy.provenance
     assert lazy.score([]) == []
+    nothing = pd.Series([None], dtype=object)
+    assert nothing.resmem.score(device="cpu", precision="int8").isna().all()
     assert "not calibrated" in repr(lazy)
     assert len(lazy.score(calibrating)) == len(calibrating)  # the same images, so the network that is kept
     assert lazy.provenance == told
