@@ -93,7 +93,7 @@ def add_command(commands: Any) -> None:
     )
     score.add_argument("--engine", default="auto", help="auto, pytorch or openvino (default: auto)")
     score.add_argument(
-        "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.003"
+        "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.006"
     )
     score.add_argument(
         "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"

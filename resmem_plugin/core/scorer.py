@@ -55,7 +55,7 @@ class Scorer:
         batch_size: images a forward pass; None: what is quickest on the device.
         num_workers: images decoded at once, in threads; None: one for each core.
         decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
-            by up to 0.003).
+            by up to 0.006).
         weights: path of the published `model.pt`, or of other weights with their hash, "mine.pt#sha256=0123...".
             None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A

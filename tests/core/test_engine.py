@@ -30,8 +30,8 @@ def paths(photos: dict[str, Path]) -> list[Path]:
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 1e-2), ("fp16", 2e-3)])
 def test_half_precision(scorer: Scorer, paths: list[Path], precision: str, tolerance: float) -> None:
     half = Scorer(device="cpu", precision=precision)
-    exact = [score.memorability for score in scorer.score(paths)]
-    assert [score.memorability for score in half.score(paths)] == pytest.approx(exact, abs=tolerance)
+    exact = [score.memorability for score in scorer.score(paths[:3])]
+    assert [score.memorability for score in half.score(paths[:3])] == pytest.approx(exact, abs=tolerance)
     assert half.provenance.id != scorer.provenance.id
 
 
@@ -181,7 +181,7 @@ def test_fp32_is_fp32_whatever_the_process_is_set_to(
 @pytest.mark.weights
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_does_not_depend_on_the_batch(precision: str, paths: list[Path]) -> None:
-    one, four = (Scorer(device="cpu", precision=precision, batch_size=size).score(paths) for size in (1, 4))
+    one, four = (Scorer(device="cpu", precision=precision, batch_size=size).score(paths[:3]) for size in (1, 4))
     assert [score.memorability for score in one] == pytest.approx([score.memorability for score in four], abs=1e-3)
 
 
