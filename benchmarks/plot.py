@@ -23,5 +23,6 @@ def draw(ratios: Mapping[str, Mapping[str, float]], path: Path) -> None:
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("images a second, end to end, over upstream's best")
-    axes.legend(loc="lower right")
+    axes.margins(x=0.1)
+    figure.legend(loc="outside upper right", ncols=len(ratios))
     figure.savefig(path, metadata={"Date": None})
