@@ -92,6 +92,12 @@ def test_the_provenance_tells_the_calibration_and_its_network_is_kept(
         Scorer(device="cpu", precision="int8", calibration="0123")
 
 
+def test_calibrating_writes_nothing_among_results(photos: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(CalibrationWarning):
+        Scorer(device="cpu", precision="int8", calibration=[photos["moon.png"]])
+    assert capfd.readouterr().out == ""
+
+
 def test_what_cannot_calibrate_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(OptionError, match="none can be read; the first: not an image"):

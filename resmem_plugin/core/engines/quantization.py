@@ -7,8 +7,10 @@ of the work, and half of what is then left from the sums of its blocks.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,16 +35,17 @@ def quantize(model: openvino.Model, images: npt.NDArray[np.uint8]) -> openvino.M
 
     wide = nncf.IgnoredScope(names=list(_wide(model)), validate=False)
     dataset = nncf.Dataset([{0: image[None]} for image in images])
-    return nncf.quantize(
-        model,
-        dataset,
-        subset_size=len(images),
-        preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=wide,
-        advanced_parameters=AdvancedQuantizationParameters(
-            disable_bias_correction=True, disable_channel_alignment=True
-        ),
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # NNCF draws its progress where results may be going
+        return nncf.quantize(
+            model,
+            dataset,
+            subset_size=len(images),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=wide,
+            advanced_parameters=AdvancedQuantizationParameters(
+                disable_bias_correction=True, disable_channel_alignment=True
+            ),
+        )
 
 
 def _wide(model: openvino.Model) -> Iterator[str]:
