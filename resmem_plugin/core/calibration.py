@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from resmem_plugin.core.errors import CalibrationWarning, ImageError, OptionError, warn
+from resmem_plugin.core.errors import CalibrationWarning, OptionError, warn
 from resmem_plugin.core.images import ImageReader
 from resmem_plugin.core.preprocess import pixels
 
@@ -57,15 +57,15 @@ def read_calibration(images: Iterable[object], reader: ImageReader, num_workers:
     """
     chosen, _ = sample_of(images if isinstance(images, Sequence) else list(images))
 
-    def read(image: object) -> npt.NDArray[np.uint8] | ImageError:
+    def read(image: object) -> npt.NDArray[np.uint8] | Exception:
         try:
             return pixels(reader.read(image).image)
-        except ImageError as error:
+        except Exception as error:  # an odd object of the caller's: its own row will say so
             return error
 
     with ThreadPoolExecutor(num_workers) as threads:
         read_ones = list(threads.map(read, chosen))
-    seen = [one for one in read_ones if not isinstance(one, ImageError)]
+    seen = [one for one in read_ones if not isinstance(one, Exception)]
     if not seen:
         why = f"; the first: {read_ones[0]}" if read_ones else ""
         raise OptionError(f"precision='int8' needs images to calibrate on, and none can be read{why}: name others")

@@ -98,10 +98,17 @@ def test_calibrating_writes_nothing_among_results(photos: dict[str, Path], capfd
     assert capfd.readouterr().out == ""
 
 
+class Nameless:
+    def __fspath__(self) -> str:
+        raise LookupError("nameless")
+
+
 def test_what_cannot_calibrate_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     with pytest.raises(OptionError, match="none can be read; the first: not an image"):
         Scorer(device="cpu", precision="int8", calibration=[tmp_path / "a.jpg"])
+    with pytest.raises(OptionError, match=r"none can be read; the first: .*nameless"):
+        Scorer(device="cpu", precision="int8", calibration=[Nameless()])
     with pytest.raises(OptionError, match="none can be read: name others"):
         Scorer(device="cpu", precision="int8", calibration=[])
     with pytest.raises(OptionError, match="calibration is for precision='int8'"):
