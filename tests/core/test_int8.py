@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -92,10 +93,17 @@ def test_the_provenance_tells_the_calibration_and_its_network_is_kept(
         Scorer(device="cpu", precision="int8", calibration="0123")
 
 
-def test_calibrating_writes_nothing_among_results(photos: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_calibrating_writes_nothing_among_results_and_leaves_logging_alone(
+    photos: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    someones = logging.StreamHandler()
+    logging.getLogger("nncf").addHandler(someones)
     with pytest.warns(CalibrationWarning):
         Scorer(device="cpu", precision="int8", calibration=[photos["moon.png"]])
+    logging.getLogger("nncf").removeHandler(someones)
     assert capfd.readouterr().out == ""
+    assert someones.level == logging.NOTSET
+    assert logging.getLoggerClass() is logging.Logger
 
 
 class Nameless:

@@ -65,6 +65,7 @@ def _adds_bias(addition: Any) -> bool:
 
 
 def _load_nncf() -> Any:
+    loggers = logging.getLoggerClass()  # NNCF puts its own in its place
     told = os.environ.get("NNCF_CI")
     os.environ["NNCF_CI"] = "true"  # else it tells its maker what it is used for
     try:
@@ -76,9 +77,11 @@ def _load_nncf() -> Any:
             'precision="int8" is calibrated with NNCF, once: pip install "resmem-plugin[int8]"'
         ) from error
     finally:
+        logging.setLoggerClass(loggers)
         if told is None:
             del os.environ["NNCF_CI"]
         else:
             os.environ["NNCF_CI"] = told
-    nncf.set_log_level(logging.ERROR)
+    # Of the logger alone: nncf.set_log_level would set that of every handler on it, whoever else they belong to.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
