@@ -5,6 +5,7 @@ With a cache, an image whose score is kept is neither decoded nor waits for a ba
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import queue
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core.cache import KeptScore, KeptScores, content_key, pixels_key
+from resmem_plugin.core.decode_process import DecodeProcess
 from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
@@ -28,6 +30,9 @@ from resmem_plugin.core.sources import is_url
 
 FETCH_THREADS = 16
 """Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
+
+_OWN_IMAGES = 32
+"""What a thread decodes itself before it has a process do it, which takes a third of a second to start."""
 
 _SPARSE = 4
 """With a cache, a batch goes forward before it is full when it has this many times its size of images in all."""
@@ -64,11 +69,12 @@ _Scores: TypeAlias = "Callable[[], npt.NDArray[np.float32]]"
 class _Decoders:
     """Threads that prepare images: `num_workers` that decode, and, once there is a URL, more that fetch for them.
 
-    They are daemons: unlike an executor's, a hung download cannot keep the process from ending.
+    They are daemons: unlike an executor's, a hung download cannot keep the process from ending. With `processes` each
+    that decodes has a process do it, once the run has shown to be long.
     """
 
-    def __init__(self, reader: ImageReader, num_workers: int, kept: KeptScores | None) -> None:
-        self._reader, self._kept = reader, kept
+    def __init__(self, reader: ImageReader, num_workers: int, kept: KeptScores | None, processes: bool) -> None:
+        self._reader, self._kept, self._processes = reader, kept, processes
         self._to_fetch: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._to_decode: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._fetchers = 0
@@ -105,19 +111,25 @@ class _Decoders:
                 future.set_result(_failed(error))
 
     def _decode(self) -> None:
-        while (work := self._to_decode.get()) is not None and not self._closed:
-            future, reference = work
-            try:
-                future.set_result(self._prepare(reference))
-            except Exception as error:
-                future.set_result(_failed(error))
+        decoded = 0
+        with contextlib.closing(DecodeProcess(self._reader)) as process:
+            while (work := self._to_decode.get()) is not None and not self._closed:
+                future, reference = work
+                decoded += 1
+                helper = process if self._processes and decoded > _OWN_IMAGES else None
+                try:
+                    future.set_result(self._prepare(reference, helper))
+                except Exception as error:
+                    future.set_result(_failed(error))
 
-    def _prepare(self, reference: object) -> Prepared:
+    def _prepare(self, reference: object, helper: DecodeProcess | None) -> Prepared:
         content = self._reader.fetch(reference)
         key = content_key(content) if self._kept and isinstance(content, bytes) else None
         kept = self._kept.find(key) if self._kept and key else None
         if kept is not None:
             return Prepared(clipped=kept.clipped, kept=kept)
+        if helper is not None and isinstance(content, bytes) and (decoded := helper.decode(content)) is not None:
+            return Prepared(*decoded, key=key)
         opened = self._reader.open(content)
         seen = pixels(opened.image)
         if self._kept and key is None:
@@ -147,6 +159,7 @@ def run(
     batch_size: int,
     num_workers: int,
     kept: KeptScores | None = None,
+    processes: bool = False,
 ) -> Iterator[Outcome]:
     """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
 
@@ -157,13 +170,14 @@ def run(
         batch_size: images a forward pass.
         num_workers: images decoded at once.
         kept: scores of earlier runs; those that this one makes are added, a batch at a time and before they are given.
+        processes: decode in processes of their own, as many, once the run has shown to be long.
 
     Closing the iterator, or an interrupt within it, ends the work at once.
     """
     failures: list[Exception] = []
     upcoming = _until_failure(images, failures)
     pending: deque[Future[Prepared]] = deque()
-    decoders = _Decoders(reader, num_workers, kept)
+    decoders = _Decoders(reader, num_workers, kept, processes)
     prepared: list[Prepared] = []
     waiting = 0  # of these, for the network
     begun: deque[tuple[list[Prepared], _Scores]] = deque()

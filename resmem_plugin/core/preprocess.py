@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PREPROCESSING_VERSION = "1"
 """Raised whenever a release changes the pixels that the network sees."""
 
+INPUT_SHAPE = (227, 227, 3)
+"""What the network sees of an image: rows, columns, RGB."""
+
 _RESIZED = (256, 256)
 _CENTRE = (14, 14, 241, 241)  # torchvision's CenterCrop(227) rounds the 14.5 pixels on either side to 14
 

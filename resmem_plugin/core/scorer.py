@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Errors: TypeAlias = Literal["raise", "coerce"]
 
+_WORKERS_OF_ONE_GIL = 2
+
 
 class Scorer:
     """Scores images with ResMem.
@@ -53,7 +55,7 @@ class Scorer:
             processor has it (AVX-512 BF16, AMX); elsewhere PyTorch reckons it slowly, and OpenVINO refuses it. fp16
             on a CPU is PyTorch's. int8 is OpenVINO's, on any CPU, and must be calibrated.
         batch_size: images a forward pass; None: what is quickest on the device.
-        num_workers: images decoded at once, in threads; None: one for each core.
+        num_workers: images decoded at once; None: one for each core.
         decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
             by up to 0.006).
         weights: path of the published `model.pt`, or of other weights with their hash, "mine.pt#sha256=0123...".
@@ -69,6 +71,9 @@ class Scorer:
         calibration: for int8, about 128 images of the kind to be scored, or the `calibration` in the provenance of
             earlier scores. None: a sample of the first images that this scorer scores. It is done once and kept in the
             cache folder; scores of two calibrations do not belong together.
+        processes: decode in processes of their own instead of threads, once more than 32 images a worker have been
+            scored: where the network takes thousands of images a second Python's threads cannot keep up, and a file
+            that crashes its decoder costs its own row. None: on CUDA with more than two workers.
 
     Raises:
         OptionError: for an option that does not exist or cannot be had on this machine.
@@ -89,11 +94,13 @@ class Scorer:
         exif_transpose: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         calibration: Iterable[object] | str | None = None,
+        processes: bool | None = None,
     ) -> None:
         if model is not None and weights is not None:
             raise OptionError("model and weights exclude each other: a model brings its own weights")
         self.batch_size = _positive("batch_size", batch_size)
         self.num_workers = _positive("num_workers", num_workers) or available_cores()
+        self.processes = processes
         self._cache = ScoreCache.of(cache) if cache else None
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)
         if calibration is not None and precision != "int8":
@@ -213,6 +220,11 @@ class Scorer:
                 seen = read_calibration(images, self.reader, self.num_workers)
                 self._engine = load_engine(self._weights, self._choice, seen)
 
+    def _has_processes(self) -> bool:
+        if self.processes is None:
+            return self.engine.ahead > 0 and self.num_workers > _WORKERS_OF_ONE_GIL
+        return self.processes
+
     def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
         if self._engine is None:
             sample, images = sample_of(images)
@@ -228,6 +240,7 @@ class Scorer:
                 batch_size=self.batch_size or self.engine.batch_size,
                 num_workers=self.num_workers,
                 kept=kept,
+                processes=self._has_processes(),
             )
             for index, outcome in enumerate(outcomes):
                 if kept is not None:

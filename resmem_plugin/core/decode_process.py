@@ -1,0 +1,142 @@
+"""Decoding in a process of its own: it takes no share of the caller's GIL, and takes nothing along when it is killed.
+
+The process is started by hand, for `multiprocessing` would run the caller's main module again. It gets the bytes of a
+file and gives pixels back, both through pipes; what it cannot decode the caller decodes himself, and so learns why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from typing import IO, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin.core.images import DecodeMode, ImageReader
+from resmem_plugin.core.preprocess import INPUT_SHAPE, pixels
+
+_CODE = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import serve; serve(*sys.argv[2:])"
+_REQUEST = struct.Struct("<qQ")  # the most pixels an image may have, -1 for any number; bytes of the file that follows
+_DECODED, _CLIPPED, _FAILED = b"+", b"!", b"-"
+_ANSWER_BYTES = int(np.prod(INPUT_SHAPE))
+_TRIES = 2
+_PIPE_BYTES = 1 << 20
+
+
+class _Running(NamedTuple):
+    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    answers: IO[bytes]
+
+
+class DecodeProcess:
+    """Decodes for one thread, in a process that is started when it is needed, and anew when it was killed.
+
+    Args:
+        reader: the decode mode and EXIF policy.
+    """
+
+    def __init__(self, reader: ImageReader) -> None:
+        self._options = (reader.decode, str(int(reader.exif_transpose)))
+        self._running: _Running | None = None
+
+    def decode(self, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
+        """The first picture of a file: uint8 (227, 227, 3), and whether its tones were clipped.
+
+        Returns:
+            None, if there is none that the process can decode, or no process can be had.
+
+        Raises:
+            UnreadableImageError: if the process was killed over it, and another one too.
+        """
+        ended = 0
+        for _ in range(_TRIES):
+            try:
+                running = self._running = self._running or self._start()
+            except OSError:
+                return None
+            try:
+                return _ask(running, content)
+            except (BrokenPipeError, EOFError):
+                ended = self.close()
+        raise UnreadableImageError(
+            f"the process that decoded it ended ({_cause(ended)}), and so did another: it may need more memory than "
+            "there is, so scale it down, or decode fewer at once with num_workers"
+        )
+
+    def close(self) -> int:
+        """Let the process end, and wait for it: its exit code, or the negative number of the signal that killed it."""
+        running, self._running = self._running, None
+        if running is None:
+            return 0
+        with contextlib.suppress(BrokenPipeError), running.process:  # which closes the pipes
+            pass
+        return running.process.returncode
+
+    def _start(self) -> _Running:
+        process = subprocess.Popen(  # noqa: S603 (this package's own code)
+            [sys.executable, "-c", _CODE, json.dumps(sys.path), *self._options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is the caller's to hear
+        )
+        running = _Running(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
+        if sys.platform == "linux":
+            import fcntl
+
+            for pipe in running[1:]:
+                with contextlib.suppress(OSError):  # a user's pipes may be used up; the usual ones are only slower
+                    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return running
+
+
+def _ask(running: _Running, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
+    most = -1 if Image.MAX_IMAGE_PIXELS is None else Image.MAX_IMAGE_PIXELS
+    running.requests.write(_REQUEST.pack(most, len(content)))
+    running.requests.write(content)
+    running.requests.flush()
+    verdict = _read(running.answers, 1)
+    if verdict == _FAILED:
+        return None
+    seen = np.frombuffer(_read(running.answers, _ANSWER_BYTES), np.uint8).reshape(INPUT_SHAPE)
+    return seen, verdict == _CLIPPED
+
+
+def serve(decode: DecodeMode, exif_transpose: str) -> None:
+    """What the process does: decode what comes through standard input, until that is closed."""
+    reader = ImageReader(decode=decode, exif_transpose=exif_transpose == "1")
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not do so among the answers
+    while header := requests.read(_REQUEST.size):
+        most, size = _REQUEST.unpack(header)
+        Image.MAX_IMAGE_PIXELS = None if most < 0 else most
+        try:
+            opened = reader.open(_read(requests, size))
+            answer = (_CLIPPED if opened.clipped else _DECODED) + pixels(opened.image).tobytes()
+        except Exception:  # the caller will see it himself
+            answer = _FAILED
+        answers.write(answer)
+        answers.flush()
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    content = pipe.read(size)
+    if len(content) < size:
+        raise EOFError
+    return content
+
+
+def _cause(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"

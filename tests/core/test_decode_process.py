@@ -1,0 +1,201 @@
+"""Decoding in processes of their own: the same scores, and a killed one costs nothing or its own row."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from resmem_plugin import Scorer
+from resmem_plugin.core.decode_process import DecodeProcess
+from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin.core.images import ImageReader
+from resmem_plugin.core.preprocess import pixels
+from tests.models import Red
+
+
+def _decoders(of: int | None = None) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(of).children()
+        if child.is_running()
+        and child.status() != psutil.STATUS_ZOMBIE
+        and "serve(*sys.argv" in " ".join(child.cmdline())
+    ]
+
+
+def _wait_for_end(processes: list[psutil.Process]) -> None:
+    assert not psutil.wait_procs(processes, timeout=10)[1]
+
+
+@pytest.fixture
+def many(photos: dict[str, Path], tmp_path: Path) -> list[object]:
+    """Photographs, paths and bytes of them, files of other kinds and things that are no image, over and over."""
+    broken, deep = tmp_path / "broken.jpg", tmp_path / "deep.png"
+    broken.write_bytes(photos["rocket.jpg"].read_bytes()[:5000])
+    Image.fromarray(np.arange(0, 60_000, 10_000, dtype=np.uint16).reshape(2, 3)).save(deep)
+    small = []
+    for name in ("coffee.png", "rocket.jpg", "chelsea.png"):
+        small.append(tmp_path / f"{name}.jpg")
+        Image.open(photos[name]).resize((320, 240)).save(small[-1])
+    image = Image.open(small[0])
+    return [*small, small[1].read_bytes(), broken, tmp_path / "missing.jpg", deep, image, np.asarray(image), None] * 12
+
+
+@pytest.mark.parametrize("options", [{}, {"decode": "fast", "exif_transpose": True}, {"cache": True}])
+def test_the_scores_and_reasons_of_threads(many: list[object], tmp_path: Path, options: dict[str, object]) -> None:
+    if "cache" in options:
+        options = {"cache": tmp_path / "scores.sqlite"}
+    scorers = [
+        Scorer(device="cpu", model=Red(), num_workers=2, processes=processes, **options)  # type: ignore[arg-type]
+        for processes in (False, True)
+    ]
+    with pytest.warns(match="outside 0-255"):
+        threads = scorers[0].score(many, errors="coerce")
+    with pytest.warns(match="outside 0-255"):
+        processes = scorers[1].score(many, errors="coerce")
+    assert [score.error for score in processes] == [score.error for score in threads]
+    for ours, theirs in zip(processes, threads, strict=True):
+        np.testing.assert_equal(ours.memorability, theirs.memorability)  # NaN equals NaN
+    _wait_for_end(_decoders())
+
+
+def test_processes_are_for_long_runs_and_do_their_decoding(many: list[object]) -> None:
+    scorer = Scorer(device="cpu", model=Red(), num_workers=2, processes=True, batch_size=4)
+    scores = scorer.iter_scores(many[:4] * 40)
+    for _ in range(30):
+        next(scores)
+    assert not _decoders()
+    for _ in range(90):
+        next(scores)
+    decoders = _decoders()
+    assert len(decoders) == 2
+    assert all(sum(decoder.cpu_times()[:2]) > 0 for decoder in decoders)
+    scores.close()
+    _wait_for_end(decoders)
+
+
+@pytest.mark.parametrize(("ahead", "num_workers", "expected"), [(0, 4, 0), (1, 2, 0), (1, 3, 3)])
+def test_without_a_word_they_are_for_a_card_and_more_workers_than_a_gil_serves(
+    many: list[object], monkeypatch: pytest.MonkeyPatch, ahead: int, num_workers: int, expected: int
+) -> None:
+    scorer = Scorer(device="cpu", model=Red(), num_workers=num_workers, batch_size=4)
+    monkeypatch.setattr(type(scorer.engine), "ahead", ahead)
+    scores = scorer.iter_scores(many[:4] * 50)
+    for _ in range(190):
+        next(scores)
+    decoders = _decoders()
+    assert len(decoders) == expected
+    scores.close()
+    _wait_for_end(decoders)
+
+
+def test_killed_over_and_over_nothing_is_lost(many: list[object]) -> None:
+    images = many[:4] * 100
+    expected = Scorer(device="cpu", model=Red()).score(images)
+    done = threading.Event()
+    killed: set[int] = set()
+
+    def kill() -> None:
+        while not done.wait(0.5):
+            for decoder in _decoders()[:1]:
+                killed.add(decoder.pid)
+                decoder.kill()
+
+    threading.Thread(target=kill, daemon=True).start()
+    scores = []
+    for score in Scorer(device="cpu", model=Red(), num_workers=2, processes=True).iter_scores(images):
+        scores.append(score)
+        time.sleep(0.01)
+    done.set()
+    assert len(killed) > 1
+    assert scores == expected
+    _wait_for_end(_decoders())
+
+
+@pytest.fixture
+def process() -> Iterator[DecodeProcess]:
+    process = DecodeProcess(ImageReader())
+    yield process
+    process.close()
+
+
+def test_what_kills_two_processes_is_a_reason_and_the_next_file_is_decoded(
+    process: DecodeProcess, many: list[object]
+) -> None:
+    content = many[3]
+    assert isinstance(content, bytes)
+    slow = io.BytesIO()
+    Image.new("RGB", (12_000, 12_000)).save(slow, "PNG", compress_level=1)
+    outcome: list[Exception] = []
+
+    def decode() -> None:
+        try:
+            process.decode(slow.getvalue())
+        except UnreadableImageError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=decode)
+    thread.start()
+    killed: set[int] = set()
+    until = time.monotonic() + 60
+    while len(killed) < 2 and time.monotonic() < until:
+        for decoder in _decoders():
+            if decoder.pid not in killed:
+                killed.add(decoder.pid)
+                os.kill(decoder.pid, signal.SIGKILL)
+        time.sleep(0.005)
+    thread.join(60)
+    assert "ended (SIGKILL), and so did another" in str(outcome[0])
+    decoded = process.decode(content)
+    assert decoded is not None
+    assert (decoded[0] == pixels(ImageReader().read(content).image)).all()
+
+
+def test_the_callers_limit_on_pixels_holds(process: DecodeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (100, 100)).save(content, "PNG")
+    assert process.decode(content.getvalue()) is not None
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4999)
+    assert process.decode(content.getvalue()) is None
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert process.decode(content.getvalue()) is not None
+
+
+def test_where_no_process_can_be_had_threads_decode(many: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    images = many[:4] * 40
+    scores = Scorer(device="cpu", model=Red(), num_workers=2, processes=True).score(images)
+    assert scores == Scorer(device="cpu", model=Red()).score(images)
+
+
+def test_they_end_with_whoever_started_them(photos: dict[str, Path]) -> None:
+    code = """
+        import itertools, sys
+        from resmem_plugin import Scorer
+        from tests.models import Red
+        scorer = Scorer(device="cpu", model=Red(), num_workers=2, processes=True)
+        for score in scorer.iter_scores(itertools.repeat(sys.argv[1])):
+            if score.index == 200:
+                print("decoding", flush=True)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(photos["chelsea.png"])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "decoding\n"
+        decoders = _decoders(caller.pid)
+        caller.kill()
+    assert decoders
+    _wait_for_end(decoders)
