@@ -1,7 +1,8 @@
 """`python -m benchmarks.gpu` where there is a CUDA card: needs torch, torchvision, pandas, Pillow, and no weights.
 
 A ResMem of random weights runs through `Scorer(model=...)`. In one run: the card's rate of bf16 matrix products, the
-forward pass alone, and end to end from JPEG files, each over and over, and the scores beside the CPU's in fp32.
+forward pass alone, and end to end from JPEG files, decoded exactly (in processes) and fast (on the card), each over and
+over, and the scores beside the CPU's in fp32.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.engines.cuda import CUDAEngine
+from resmem_plugin.core.images import DecodeMode
 from resmem_plugin.core.model import OPERATIONS_AN_IMAGE, ResMemNetwork
+
+DECODE_MODES: tuple[DecodeMode, ...] = ("exact", "fast")
 
 _SIDE = 8192
 
@@ -88,8 +92,10 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {options.images} images")
         print("| | limit, images/s | forward | of the limit | end to end | of forward | max error |")
         print("|---|---|---|---|---|---|---|")
-        for precision in ("fp32", "bf16", "fp16"):
-            scorer = Scorer(model=network, device="cuda", precision=precision, batch_size=options.batch_size)
+        for precision, decode in itertools.product(("fp32", "bf16", "fp16"), DECODE_MODES):
+            scorer = Scorer(
+                model=network, device="cuda", precision=precision, decode=decode, batch_size=options.batch_size
+            )
             assert isinstance(scorer.engine, CUDAEngine)
             error = np.abs(np.subtract([score.memorability for score in scorer.score(distinct[:16])], exact)).max()
             rows = []
@@ -98,7 +104,7 @@ def main() -> None:
                 rows.append((limit_images_per_s(), forward_images_per_s(scorer.engine, batch), whole))
             limit, forward, whole = (statistics.median(column) for column in zip(*rows, strict=True))
             print(
-                f"| {precision} | {limit:.0f} | {forward:.0f} | {forward / limit:.0%} | {whole:.0f} | "
+                f"| {precision}, {decode} | {limit:.0f} | {forward:.0f} | {forward / limit:.0%} | {whole:.0f} | "
                 f"{whole / forward:.0%} | {error:.1e} |",
                 flush=True,
             )

@@ -35,6 +35,7 @@ class RedEngine:
     name, precision, weights, batch_size, can_embed = "red", "fp32", "0" * 64, 4, False
     calibration: str | None = None
     ahead = 0
+    decode_jpegs = None
 
     def __init__(self, forward_s: float = 0, fails_at: int | None = None, sociable: bool = True) -> None:
         self.forward_s, self.fails_at, self.sociable, self.scored = forward_s, fails_at, sociable, 0

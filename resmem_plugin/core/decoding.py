@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
 
@@ -27,6 +27,7 @@ _EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and th
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open goes on after
 _PREFIX = 16
 _SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
+_END = b"\xff\xd9"
 _MOST_PASSES = 20  # a progressive JPEG has about ten
 _ignoring = threading.Lock()
 
@@ -79,6 +80,22 @@ def decode(content: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
         except Warning:  # a program's filters may make Pillow's warnings errors: no score depends on them
             with _unheard():
                 return _decoded(content, draft)
+
+
+def is_plain_jpeg(content: bytes) -> bool:
+    """Whether a file is a JPEG that every decoder understands as Pillow does: whole, grey or YCbCr, not too large."""
+    if not content.startswith(b"\xff\xd8") or content.rfind(_END) < content.rfind(_SCAN):
+        return False
+    try:
+        with explained():
+            image = _identified(content)
+            _check_cost(image, content)
+    except ImageError:
+        return False
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return False
+    is_ycbcr = image.mode == "RGB" and image.info.get("adobe_transform") != 0 and image.layer[0][0] != ord("R")
+    return image.mode == "L" or is_ycbcr
 
 
 @contextlib.contextmanager

@@ -11,17 +11,20 @@ import math
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from resmem_plugin.core.cache import KeptScore, KeptScores, content_key, pixels_key
 from resmem_plugin.core.decode_process import DecodeProcess
+from resmem_plugin.core.decoding import is_plain_jpeg
 from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
@@ -33,6 +36,9 @@ FETCH_THREADS = 16
 
 _OWN_IMAGES = 32
 """What a thread decodes itself before it has a process do it, which takes a third of a second to start."""
+
+_JPEGS_AT_ONCE = 64
+"""JPEGs that a card decodes at once, if as many wait."""
 
 _SPARSE = 4
 """With a cache, a batch goes forward before it is full when it has this many times its size of images in all."""
@@ -63,6 +69,8 @@ class Outcome:
 
 
 _Work: TypeAlias = "tuple[Future[Prepared], object] | None"
+_JPEG: TypeAlias = "tuple[Future[Prepared], bytes, bytes | None]"
+_DecodeJPEGs: TypeAlias = "Callable[[Sequence[bytes]], list[npt.NDArray[np.uint8] | None]]"
 _Scores: TypeAlias = "Callable[[], npt.NDArray[np.float32]]"
 
 
@@ -70,13 +78,25 @@ class _Decoders:
     """Threads that prepare images: `num_workers` that decode, and, once there is a URL, more that fetch for them.
 
     They are daemons: unlike an executor's, a hung download cannot keep the process from ending. With `processes` each
-    that decodes has a process do it, once the run has shown to be long.
+    that decodes has a process do it, once the run has shown to be long. Where a card decodes JPEGs, one more thread
+    gives it those that wait.
     """
 
-    def __init__(self, reader: ImageReader, num_workers: int, kept: KeptScores | None, processes: bool) -> None:
+    def __init__(
+        self,
+        reader: ImageReader,
+        num_workers: int,
+        kept: KeptScores | None,
+        processes: bool,
+        decode_jpegs: _DecodeJPEGs | None,
+    ) -> None:
         self._reader, self._kept, self._processes = reader, kept, processes
         self._to_fetch: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._to_decode: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._jpegs: queue.SimpleQueue[_JPEG | None] | None = None
+        if decode_jpegs is not None:
+            self._jpegs = queue.SimpleQueue()
+            _start(1, partial(self._decode_jpegs, decode_jpegs, self._jpegs))
         self._fetchers = 0
         self._decoders = num_workers
         self._closed = False
@@ -101,6 +121,8 @@ class _Decoders:
             self._to_fetch.put(None)
         for _ in range(self._decoders):
             self._to_decode.put(None)
+        if self._jpegs is not None:
+            self._jpegs.put(None)
 
     def _fetch(self) -> None:
         while (work := self._to_fetch.get()) is not None and not self._closed:
@@ -118,24 +140,60 @@ class _Decoders:
                 decoded += 1
                 helper = process if self._processes and decoded > _OWN_IMAGES else None
                 try:
-                    future.set_result(self._prepare(reference, helper))
+                    self._prepare(future, reference, helper)
                 except Exception as error:
                     future.set_result(_failed(error))
 
-    def _prepare(self, reference: object, helper: DecodeProcess | None) -> Prepared:
+    def _prepare(self, future: Future[Prepared], reference: object, helper: DecodeProcess | None) -> None:
         content = self._reader.fetch(reference)
         key = content_key(content) if self._kept and isinstance(content, bytes) else None
         kept = self._kept.find(key) if self._kept and key else None
         if kept is not None:
-            return Prepared(clipped=kept.clipped, kept=kept)
+            future.set_result(Prepared(clipped=kept.clipped, kept=kept))
+        elif self._jpegs is not None and isinstance(content, bytes) and is_plain_jpeg(content):
+            self._jpegs.put((future, content, key))
+        else:
+            future.set_result(self._decoded(content, key, helper))
+
+    def _decoded(
+        self,
+        content: bytes | Image.Image | npt.NDArray[np.uint8],
+        key: bytes | None,
+        helper: DecodeProcess | None = None,
+    ) -> Prepared:
         if helper is not None and isinstance(content, bytes) and (decoded := helper.decode(content)) is not None:
             return Prepared(*decoded, key=key)
         opened = self._reader.open(content)
         seen = pixels(opened.image)
+        kept = None
         if self._kept and key is None:
             key = pixels_key(seen)
             kept = self._kept.find(key)
         return Prepared(seen if kept is None else None, opened.clipped, kept=kept, key=key)
+
+    def _decode_jpegs(self, decode: _DecodeJPEGs, jpegs: queue.SimpleQueue[_JPEG | None]) -> None:
+        for waiting in _batches(jpegs):
+            for (future, content, key), seen in zip(waiting, decode([jpeg[1] for jpeg in waiting]), strict=True):
+                future.set_result(self._decoded_or_failed(content, key) if seen is None else Prepared(seen, key=key))
+
+    def _decoded_or_failed(self, content: bytes, key: bytes | None) -> Prepared:
+        try:
+            return self._decoded(content, key)
+        except Exception as error:
+            return _failed(error)
+
+
+def _batches(jpegs: queue.SimpleQueue[_JPEG | None]) -> Iterator[list[_JPEG]]:
+    """What waits in the queue, some at a time, until None comes out of it."""
+    while (first := jpegs.get()) is not None:
+        waiting = [first]
+        with contextlib.suppress(queue.Empty):
+            while len(waiting) < _JPEGS_AT_ONCE:
+                following = jpegs.get_nowait()
+                if following is None:
+                    return
+                waiting.append(following)
+        yield waiting
 
 
 def _start(count: int, work: Callable[[], None]) -> None:
@@ -177,7 +235,8 @@ def run(
     failures: list[Exception] = []
     upcoming = _until_failure(images, failures)
     pending: deque[Future[Prepared]] = deque()
-    decoders = _Decoders(reader, num_workers, kept, processes)
+    decode_jpegs = engine.decode_jpegs if reader.decode == "fast" and not reader.exif_transpose else None
+    decoders = _Decoders(reader, num_workers, kept, processes, decode_jpegs)
     prepared: list[Prepared] = []
     waiting = 0  # of these, for the network
     begun: deque[tuple[list[Prepared], _Scores]] = deque()

@@ -23,8 +23,11 @@ PREPROCESSING_VERSION = "1"
 INPUT_SHAPE = (227, 227, 3)
 """What the network sees of an image: rows, columns, RGB."""
 
-_RESIZED = (256, 256)
-_CENTRE = (14, 14, 241, 241)  # torchvision's CenterCrop(227) rounds the 14.5 pixels on either side to 14
+RESIZED = (256, 256)
+"""Rows and columns before the central part is cut out."""
+
+CENTRE = (14, 14, 241, 241)
+"""That part: left, top, right, bottom. torchvision's CenterCrop(227) rounds the 14.5 pixels on either side to 14."""
 
 
 def pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -33,7 +36,7 @@ def pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     Raises:
         UnsupportedImageError: for a mode that Pillow cannot convert to RGB.
     """
-    return np.asarray(to_rgb(image).resize(_RESIZED, Image.Resampling.BILINEAR).crop(_CENTRE))
+    return np.asarray(to_rgb(image).resize(RESIZED, Image.Resampling.BILINEAR).crop(CENTRE))
 
 
 def transformer(image: Image.Image) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +45,10 @@ class Engine(Protocol):
     @property
     def ahead(self) -> int:
         """Batches to begin before the first one's scores are asked for: 1 for a device that works by itself, else 0."""
+
+    @property
+    def decode_jpegs(self) -> Callable[[Sequence[bytes]], list[npt.NDArray[np.uint8] | None]] | None:
+        """Turns JPEG files into the network's inputs (227, 227, 3), None for what it cannot, on a device that does."""
 
     def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
         """Begin `forward` on a device that works by itself; what is returned gives the scores (B,)."""

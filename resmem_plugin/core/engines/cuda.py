@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resmem_plugin.core.engines.base import require_process
+from resmem_plugin.core.engines.jpegs import JPEGDecoder
 from resmem_plugin.core.engines.pytorch import Model, PyTorchEngine
 from resmem_plugin.core.model import INPUT_SIZE, ResMemNetwork
 
@@ -56,6 +57,7 @@ class CUDAEngine(PyTorchEngine):
         self._pool = torch.cuda.graph_pool_handle()
         self._captures = isinstance(self.model, ResMemNetwork)
         self._launching = threading.Lock()
+        self.decode_jpegs = JPEGDecoder(self.device)
 
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 RGB images (B, 227, 227, 3) -> memorability (B,); see `PyTorchEngine.forward`."""

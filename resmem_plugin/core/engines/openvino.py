@@ -40,6 +40,7 @@ class OpenVINOEngine:
     batch_size = 8  # larger batches are no quicker, only slower to interrupt
     can_embed = True
     ahead = 0
+    decode_jpegs = None
 
     def __init__(self, weights: WeightsFile, *, precision: str, calibration: Calibration | None = None) -> None:
         self.precision = precision

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from resmem_plugin.core.engines.base import require_process
 from resmem_plugin.core.errors import EvalModeError, OptionError
 from resmem_plugin.core.model import OPERATIONS_AN_IMAGE, ResMemNetwork
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.engines.jpegs import JPEGDecoder
 
 Model: TypeAlias = "nn.Module | Callable[[Tensor], Tensor]"
 """Float images (B, 3, 227, 227) in [0, 1] -> memorability (B, 1) or (B,)."""
@@ -59,6 +62,7 @@ class PyTorchEngine:
     name = "pytorch"
     calibration = None
     ahead = 0
+    decode_jpegs: JPEGDecoder | None = None
 
     def __init__(
         self,

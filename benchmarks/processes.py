@@ -1,0 +1,59 @@
+"""`python -m benchmarks.processes`: what decoding in processes leaves to the calling one, which has one GIL for it all.
+
+In place of the network is an engine that costs nothing, as a quick card costs its caller nothing. What this process
+itself spends on an image bounds how many it can hand on in a second, on however many cores the images are decoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.pictures import small
+from resmem_plugin.core import pipeline
+from resmem_plugin.core.images import ImageReader
+from resmem_plugin.core.scorer import available_cores
+from tests.command import RedEngine
+
+
+class Nothing(RedEngine):
+    """Scores whatever it is given with 0."""
+
+    def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return np.zeros(len(batch), np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=2000, help="how many images a round (default: 2000)")
+    parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
+    options = parser.parse_args()
+    print("| decoding in | images/s | this process's own CPU time, ms an image |")
+    print("|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="resmem-bench-") as folder:
+        paths = list(itertools.islice(itertools.cycle(small(Path(folder, "small"))), options.images))
+        for _round, processes in itertools.product(range(options.rounds), (False, True)):
+            began, own = time.perf_counter(), time.process_time()
+            outcomes = pipeline.run(
+                paths,
+                reader=ImageReader(),
+                engine=Nothing(),
+                batch_size=64,
+                num_workers=available_cores(),
+                processes=processes,
+            )
+            for _ in outcomes:
+                pass
+            took, own = time.perf_counter() - began, time.process_time() - own
+            name = "processes" if processes else "threads"
+            print(f"| {name} | {len(paths) / took:.0f} | {1000 * own / len(paths):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
