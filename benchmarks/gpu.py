@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 
 from resmem_plugin import Scorer
+from resmem_plugin.core.engines.base import OPERATIONS_AN_IMAGE
 from resmem_plugin.core.engines.cuda import CUDAEngine
 from resmem_plugin.core.images import DecodeMode
-from resmem_plugin.core.model import OPERATIONS_AN_IMAGE, ResMemNetwork
+from resmem_plugin.core.model import ResMemNetwork
 
 DECODE_MODES: tuple[DecodeMode, ...] = ("exact", "fast")
 

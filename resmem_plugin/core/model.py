@@ -14,8 +14,6 @@ from resmem_plugin.core.resnet import ResNet152
 
 INPUT_SIZE = 227
 EMBEDDING_SIZE = 256
-OPERATIONS_AN_IMAGE = 27.16e9
-"""Floating-point operations of a forward pass, a multiplication and an addition being two."""
 
 
 class ResMemNetwork(nn.Module):

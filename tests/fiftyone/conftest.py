@@ -10,6 +10,11 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
+from resmem_plugin.core import scorer
+from resmem_plugin.core.calibration import Calibration, calibration_id
+from resmem_plugin.core.engines.choice import Choice
+from resmem_plugin.core.weights import WeightsFile
+from tests.command import RedEngine
 from tests.models import Red
 
 
@@ -36,6 +41,22 @@ def reds(tmp_path: Path) -> list[str]:
     for number, path in enumerate(paths):
         Image.new("RGB", (8, 8), (round(25.5 * number), 0, 0)).save(path)
     return [str(path) for path in paths]
+
+
+@pytest.fixture
+def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Calibration]:
+    """In place of ResMem in int8 the mean of the red channel, as if it had been calibrated; what on is listed here."""
+    seen: list[Calibration] = []
+
+    def load(weights: WeightsFile, choice: Choice, calibration: Calibration) -> RedEngine:
+        seen.append(calibration)
+        engine = RedEngine(sociable=False)
+        engine.name, engine.precision, engine.weights = choice.engine, choice.precision, weights.sha256
+        engine.calibration = calibration_id(calibration)
+        return engine
+
+    monkeypatch.setattr(scorer, "load_engine", load)
+    return seen
 
 
 @pytest.fixture

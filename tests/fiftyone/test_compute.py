@@ -9,15 +9,11 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.core import scorer as scorer_module
 from resmem_plugin.core.calibration import Calibration, calibration_id
-from resmem_plugin.core.engines.choice import Choice
 from resmem_plugin.core.errors import CalibrationWarning, OptionError, ScoringError
 from resmem_plugin.core.progress import Progress
-from resmem_plugin.core.weights import WeightsFile
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.fields import METHOD, ScoreField
-from tests.command import RedEngine
 from tests.models import Red
 
 
@@ -246,17 +242,8 @@ def test_images_of_16_bits_are_scored_with_one_warning(dataset: Any, tmp_path: P
 
 @pytest.mark.weights
 def test_int8_is_calibrated_on_a_sample_and_then_as_before(
-    dataset: Any, reds: list[str], monkeypatch: pytest.MonkeyPatch
+    dataset: Any, reds: list[str], calibrations: list[Calibration]
 ) -> None:
-    calibrations: list[Calibration] = []
-
-    def load(weights: WeightsFile, choice: Choice, calibration: Calibration) -> RedEngine:
-        calibrations.append(calibration)
-        engine = RedEngine(sociable=False)
-        engine.precision, engine.calibration = choice.precision, calibration_id(calibration)
-        return engine
-
-    monkeypatch.setattr(scorer_module, "load_engine", load)
     dataset.add_samples([fo.Sample(filepath=path) for path in reds])
     with pytest.warns(CalibrationWarning, match="on 10 image"):
         compute_memorability(dataset[:4], device="cpu", precision="int8")

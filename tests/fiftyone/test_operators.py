@@ -12,7 +12,7 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 from resmem_plugin import Scorer
 from resmem_plugin.core import scorer as scorer_module
 from resmem_plugin.core.engines import loading
-from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.errors import CalibrationWarning, OptionError
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.fields import METHOD
 
@@ -141,6 +141,18 @@ def test_the_form_counts_what_has_a_score(ten: Any) -> None:
     compute_memorability(ten[:1], device="cpu")
     form = _form("compute_memorability", ten, device="cpu")
     assert "9 of 10 images will be scored; 1 has a score already" in form["plan"]["view"]["label"]
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("calibrations")
+def test_the_form_knows_the_fields_own_calibration(ten: Any) -> None:
+    options = {"device": "cpu", "precision": "int8"}
+    assert "10 of 10 images will be scored" in _form("compute_memorability", ten, **options)["plan"]["view"]["label"]
+    with pytest.warns(CalibrationWarning):
+        _operator("compute_memorability")(ten[:4], "memorability", **options)
+    ten.reload()
+    assert "6 of 10 images will be scored" in _form("compute_memorability", ten, **options)["plan"]["view"]["label"]
+    assert "holds 4 scores" in _form("compute_memorability", ten, device="cpu")["overwrite"]["error_message"]
 
 
 @pytest.mark.parametrize(

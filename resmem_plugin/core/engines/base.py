@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from resmem_plugin.core.errors import ForkError
 
+OPERATIONS_AN_IMAGE = 27.16e9
+"""Operations of a forward pass over one image, a multiplication and an addition being two."""
+
 
 class Engine(Protocol):
     """One way to run the network forward. Engines are safe to share between threads and never change once built."""

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from resmem_plugin.core.engines.base import require_process
+from resmem_plugin.core.engines.base import OPERATIONS_AN_IMAGE, require_process
 from resmem_plugin.core.errors import EvalModeError, OptionError
-from resmem_plugin.core.model import OPERATIONS_AN_IMAGE, ResMemNetwork
+from resmem_plugin.core.model import ResMemNetwork
 
 if TYPE_CHECKING:
     from resmem_plugin.core.engines.jpegs import JPEGDecoder
@@ -203,7 +203,7 @@ def resolve(device: str, precision: str) -> tuple[str, str]:
 
 @functools.cache
 def expected_images_per_s(precision: str) -> float:
-    """About how many images a second this CPU will score: the block that the network mostly consists of is timed.
+    """About how many images a second PyTorch will score on this CPU: the block it mostly consists of is timed.
 
     Takes a tenth of a second, or where the processor lacks that arithmetic half a second; once in a process.
     """
