@@ -24,7 +24,7 @@ from PIL import Image
 
 from resmem_plugin.core.cache import KeptScore, KeptScores, content_key, pixels_key
 from resmem_plugin.core.decode_process import DecodeProcess
-from resmem_plugin.core.decoding import is_plain_jpeg
+from resmem_plugin.core.decoding import explained, is_plain_jpeg
 from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
@@ -110,9 +110,10 @@ class _Decoders:
                 _start(FETCH_THREADS, self._fetch)
             self._to_fetch.put((future, reference))
             return future
-        if isinstance(reference, (np.ndarray, bytearray, memoryview)):
-            reference = copy.copy(reference) if isinstance(reference, np.ndarray) else bytes(reference)
-        self._to_decode.put((future, reference))  # copied: the caller may fill its buffer anew before its turn comes
+        try:
+            self._to_decode.put((future, _kept_still(reference)))
+        except ImageError as error:
+            future.set_result(_failed(error))
         return future
 
     def close(self) -> None:
@@ -194,6 +195,14 @@ def _batches(jpegs: queue.SimpleQueue[_JPEG | None]) -> Iterator[list[_JPEG]]:
                     return
                 waiting.append(following)
         yield waiting
+
+
+def _kept_still(reference: object) -> object:
+    """The reference, or a copy of what it refers to: the caller may fill a buffer anew before its turn comes."""
+    with explained():
+        if isinstance(reference, np.ndarray):
+            return copy.copy(reference)
+        return bytes(reference) if isinstance(reference, (bytearray, memoryview)) else reference
 
 
 def _start(count: int, work: Callable[[], None]) -> None:

@@ -67,6 +67,10 @@ OBJECT_KINDS: dict[str, Kind] = {
     "array, transposed": _object(lambda: pixels().transpose(1, 0, 2)),
     "array, in Fortran's order": _object(lambda: np.asfortranarray(pixels())),
     "array, one value broadcast": _object(lambda: np.broadcast_to(np.uint8(100), (50, 60, 3))),
+    "array, one value broadcast to 800 TB": _object(
+        lambda: np.broadcast_to(np.uint8(100), (1 << 24, 1 << 24, 3)),
+        "^it needs more memory than there is: scale it down",
+    ),
     "array, read-only": _object(_read_only),
     "array, masked": _object(lambda: np.ma.masked_less(pixels(), 50)),
     "array of five dimensions": _object(np.zeros((1, 1, 4, 4, 3), np.uint8), SHAPE.format(r"\(1, 1, 4, 4, 3\)")),
