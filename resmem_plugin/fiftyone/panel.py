@@ -25,7 +25,6 @@ from resmem_plugin.fiftyone.statistics import (
 
 _COMPUTE = "@resmem/memorability/compute_memorability"
 _COLOUR = "#ff6d04"
-_NONE = "no classes"
 _FEW = 8
 """Samples in the tallest bar up to which the axis counts them one by one: Plotly would write halves."""
 _LAYOUT = {
@@ -142,7 +141,7 @@ class MemorabilityPanel(foo.Panel):
 
     def _render(self, panel: Any, state: Any) -> None:
         if len(state.get_state("fields")) > 1:
-            _menu(panel, "field", state.get_state("fields"), state.get_state("field"), "Field", self.on_field)
+            _menu(panel, "field", state.get_state("fields"), "Field", self.on_field)
         panel.md(state.get_state("figures"), name="figures_text")
         buttons = panel.h_stack("buttons", gap=1)
         buttons.btn("most", label="Most memorable", on_click=self.on_most, variant="outlined")
@@ -165,10 +164,7 @@ class MemorabilityPanel(foo.Panel):
         )
         classes = state.get_state("classes")
         if classes:
-            _menu(
-                panel, "class_field", classes, state.get_state("class_field"), "Mean by class of", self.on_class_field
-            )
-        if state.get_state("class_field") != _NONE:
+            _menu(panel, "class_field", classes, "Mean by class of", self.on_class_field)
             panel.plot(
                 "means",
                 height=320,
@@ -195,29 +191,26 @@ class MemorabilityPanel(foo.Panel):
 
     def _reckon(self, ctx: Any) -> None:
         fields = sortable_fields(ctx.view) if ctx.view is not None else []
-        field = ctx.panel.get_state("field")
-        field = field if field in fields else next(iter(fields), None)
+        field = _chosen(ctx, "field", fields)
         objects = sorted(scored_objects(ctx.view)) if ctx.view is not None and field is None else []
-        ctx.panel.set_state({"fields": fields, "field": field, "objects": objects})
+        ctx.panel.set_state({"fields": fields, "objects": objects})
         if field is None:
             return
         found = distribution(ctx.view, field)
         classes = list(classes_of(ctx.view))
-        class_field = ctx.panel.get_state("class_field")
-        class_field = class_field if class_field in classes else _NONE
+        class_field = _chosen(ctx, "class_field", classes)
         ctx.panel.set_state(
             {
                 "figures": _figures(found),
                 "failed": found.failed,
                 "edges": list(found.edges),
                 "tallest": max(found.counts, default=0),
-                "classes": [_NONE, *classes] if classes else [],
-                "class_field": class_field,
+                "classes": classes,
                 "provenance": plain(provenance_line(ctx.view, field)),
             }
         )
         ctx.panel.set_data("histogram", [_bars(found)])
-        if class_field != _NONE:
+        if class_field is not None:
             ctx.panel.set_data("means", [_class_bars(means_by_class(ctx.view, field, class_field))])
 
     def _cut(self, ctx: Any, low: float, high: float) -> None:
@@ -225,11 +218,26 @@ class MemorabilityPanel(foo.Panel):
         ctx.ops.set_view(bins_view(ctx.view, ctx.panel.get_state("field"), low, high, last=last))
 
 
-def _menu(panel: Any, name: str, values: list[str], chosen: str | None, label: str, on_change: Any) -> None:
+def _chosen(ctx: Any, name: str, values: list[str]) -> str | None:
+    """What a menu is set to: what was chosen, or the first value where that is no longer one.
+
+    A choice is written by its own event only. The App answers a change of the state or the layout with events that
+    still bring the state from before: if they wrote that, they would undo the choice, and so on for ever.
+    """
+    chosen = ctx.panel.get_state(name)
+    if chosen in values:
+        return str(chosen)
+    first = next(iter(values), None)
+    ctx.panel.set_state(name, first)
+    return first
+
+
+def _menu(panel: Any, name: str, values: list[str], label: str, on_change: Any) -> None:
+    """A menu that shows the first value until another is chosen; its default stays, for so does the layout then."""
     view = types.DropdownView()
     for value in values:
         view.add_choice(value, label=value)
-    panel.enum(f"{name}_menu", view.values(), label=label, default=chosen, view=view, on_change=on_change)
+    panel.enum(f"{name}_menu", view.values(), label=label, default=values[0], view=view, on_change=on_change)
 
 
 def _axis(title: str, **options: Any) -> dict[str, Any]:

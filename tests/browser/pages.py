@@ -252,6 +252,16 @@ class Panel:
         """Press one of the panel's buttons."""
         self._panel.get_by_role("button", name=label, exact=True).click()
 
+    @property
+    def text(self) -> str:
+        """What the panel says."""
+        return self._panel.inner_text()
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose from a drop-down list."""
+        self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
+        self._page.get_by_role("option", name=option, exact=True).click()
+
     def bars(self, plot: int = 0) -> list[Bar]:
         """The bars of a bar chart, from left to right; none while it is drawn."""
         drawn: list[dict[str, float]] = self._charts.nth(plot).evaluate(_BARS)

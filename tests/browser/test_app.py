@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fiftyone as fo
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
+from resmem_plugin.gallery import Card, Gallery
 from tests.browser.conftest import MakeDataset, Open, Serve
 from tests.browser.pages import App, eventually, settled
 from tests.browser.stand_ins import REASON, SECONDS_AN_IMAGE
@@ -21,6 +23,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.weights]
 
 COMPUTE, SORT, PANEL = "compute_memorability", "sort_by_memorability", "memorability_panel"
 FIELD_LABEL = "Field for the scores"
+NASTY = (
+    "<img src=x onerror=window.ran=1>",
+    "<script>window.ran=1</script>",
+    "<a href=javascript:window.ran=1>a</a>",
+    "[b](javascript:window.ran=1)",
+    "![c](data:text/html,d) `e` **f**",
+)
+"""What a page that takes names for HTML or Markdown would run or draw."""
 
 
 @pytest.fixture
@@ -225,3 +235,64 @@ def test_the_empty_panel_opens_the_form_which_refuses_names_that_cannot_be(
         expect(form.submit_button).to_be_disabled()
     form.fill(FIELD_LABEL, "second_score")
     expect(form.submit_button).to_be_enabled()
+
+
+def test_the_panel_shows_what_is_chosen(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path], red: Scorer
+) -> None:
+    dataset = make_dataset(colours)
+    for field, labels in (("one", "a"), ("four", "abcd")):
+        named = [fo.Classification(label=labels[number % len(labels)]) for number in range(len(colours))]
+        dataset.set_values(field, named)
+    compute_memorability(dataset, "mem", scorer=red)
+    compute_memorability(dataset[:10], "of_ten", scorer=red)
+    panel = open_app(serve(None), dataset).open_panel(PANEL)
+    panel.see("40 of 40 scored")
+    eventually(lambda: len(panel.bars(1)), lambda count: count == 1)
+    panel.choose("Mean by class of", "four")
+    eventually(lambda: len(panel.bars(1)), lambda count: count == 4)
+    panel.choose("Field", "of_ten")
+    panel.see("10 of 40 scored")
+    assert settled(lambda: ("10 of 40 scored" in panel.text, len(panel.bars(1))), quiet_s=10) == (True, 4)
+
+
+def test_names_and_labels_are_text_and_nothing_else(
+    serve: Serve, open_app: Open, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    names = [f"{number} {nasty}.png".replace("/", "\N{FRACTION SLASH}") for number, nasty in enumerate(NASTY)]
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.write_text("no picture")
+    good = tmp_path / "good.png"
+    Image.new("RGB", (32, 32), (90, 90, 160)).save(good)
+    dataset = make_dataset([*paths, good])
+    dataset.set_values("kind", [fo.Classification(label=label) for label in (*NASTY, "fine")])
+    app = open_app(serve(None), dataset)
+    app.page.on("dialog", lambda dialog: app.errors.append(f"dialog: {dialog.message}"))
+    result = compute(app, "mem")
+    for name in names:
+        assert name.replace("`", "'") in result
+    page = app.page
+    assert page.locator("[data-cy=operators-prompt-view-modal] :is(img, script, iframe, a[href])").count() == 0
+    app.close_result()
+
+    dataset.reload()
+    dataset.set_values("mem", [0.1 * number for number in range(len(dataset))])
+    panel = app.open_panel(PANEL)
+    eventually(lambda: len(panel.bars(1)), lambda count: count == len(dataset))
+    assert page.evaluate("window.ran") is None
+    assert app.errors == []
+
+
+def test_a_gallery_is_text_and_pictures_and_nothing_else(chromium: Browser, tmp_path: Path) -> None:
+    cards = [Card(nasty, score, nasty) for nasty in NASTY for score in (0.5, float("nan"))]
+    Gallery(cards, title=NASTY[0]).save(tmp_path / "gallery.html")
+    page = chromium.new_page()
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    page.goto((tmp_path / "gallery.html").as_uri())
+    assert page.title() == NASTY[0]
+    for nasty in NASTY:
+        assert page.get_by_text(nasty).count() > 0
+    assert page.locator("img:not([src^='data:image/']), script, iframe, a").count() == 0
+    assert page.evaluate("window.ran") is None
+    page.close()

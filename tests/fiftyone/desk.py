@@ -13,6 +13,7 @@ class Desk:
         self.panel, self.dataset, self.view = panel, dataset, dataset.view()
         self.state: dict[str, Any] = {}
         self.data: dict[str, Any] = {}
+        self.layout: Any = None
 
     def event(self, method: str, **params: Any) -> list[str]:
         """Send an event; returns the operators that the panel asked the App to run."""
@@ -31,6 +32,8 @@ class Desk:
                 self.state.update(told["state"])
             elif asked[-1] == "patch_panel_data":
                 self.data.update(told["data"])
+            elif asked[-1] == "show_panel_output":
+                self.layout = told["output"]
             elif asked[-1] == "set_view":
                 self.view = fo.DatasetView._build(self.dataset, told["view"])
         return asked

@@ -6,6 +6,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import pytest
 
+from resmem_plugin.fiftyone.schema import PROVENANCE_INFO
 from tests.fiftyone.desk import Desk
 
 SCORES = [0.5, 0.9, None, 0.6, 0.8, 0.7]
@@ -72,14 +73,27 @@ def test_its_buttons(scored: Any) -> None:
 def test_means_by_class(scored: Any) -> None:
     desk = open_panel(scored)
     desk.event("on_load")
-    assert desk.state["classes"] == ["no classes", "kind"]
-    assert "means" not in desk.data
-    desk.event("on_class_field", value="kind")
+    assert desk.state["classes"] == ["kind"]
     (bars,) = desk.data["means"]
     means = dict(zip(bars["x"], bars["y"], strict=True))
     assert means == {"a": pytest.approx(0.65), "b": pytest.approx(2.2 / 3), None: None}
-    desk.event("on_class_field", value="no classes")
-    assert desk.state["class_field"] == "no classes"
+
+
+def test_a_late_word_from_before_a_choice_does_not_undo_it(scored: Any) -> None:
+    """The App sends some with the state that was before, again and again if they change it."""
+    scored.clone_sample_field("memorability", "again")
+    again = scored.get_field("again")
+    again.info = {PROVENANCE_INFO: {}}
+    again.save()
+    scored.clone_sample_field("kind", "other")
+    desk = open_panel(scored)
+    desk.event("on_load")
+    before, layout = dict(desk.state), desk.layout
+    desk.event("on_class_field", value="other")
+    assert desk.layout == layout
+    desk.event("on_field", value="again")
+    desk.event("on_change_view", panel_state=before)
+    assert (desk.state["field"], desk.state["class_field"]) == ("again", "other")
 
 
 def test_where_nothing_is_scored_it_offers_to(dataset: Any) -> None:
