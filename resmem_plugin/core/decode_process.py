@@ -59,12 +59,12 @@ class DecodeProcess:
         """
         ended = 0
         for _ in range(_TRIES):
-            try:
-                running = self._running = self._running or self._start()
-            except OSError:
+            if self._running is None:
+                self._running = self._start()
+            if self._running is None:
                 return None
             try:
-                return _ask(running, content)
+                return _ask(self._running, content)
             except (BrokenPipeError, EOFError):
                 ended = self.close()
         raise UnreadableImageError(
@@ -81,14 +81,19 @@ class DecodeProcess:
             pass
         return running.process.returncode
 
-    def _start(self) -> _Running:
-        process = subprocess.Popen(  # noqa: S603 (this package's own code)
-            [sys.executable, "-c", _CODE, json.dumps(sys.path), *self._options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is the caller's to hear
-        )
+    def _start(self) -> _Running | None:
+        if not sys.executable or getattr(sys, "frozen", False):  # a program with Python in it, which -c would start
+            return None
+        try:
+            process = subprocess.Popen(  # noqa: S603 (this package's own code)
+                [sys.executable, "-c", _CODE, json.dumps([*map(str, sys.path)]), *self._options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,  # Ctrl-C is the caller's to hear
+            )
+        except OSError:
+            return None
         running = _Running(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
         if sys.platform == "linux":
             import fcntl
@@ -114,18 +119,22 @@ def _ask(running: _Running, content: bytes) -> tuple[npt.NDArray[np.uint8], bool
 def serve(decode: DecodeMode, exif_transpose: str) -> None:
     """What the process does: decode what comes through standard input, until that is closed."""
     reader = ImageReader(decode=decode, exif_transpose=exif_transpose == "1")
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not do so among the answers
-    while header := requests.read(_REQUEST.size):
-        most, size = _REQUEST.unpack(header)
-        Image.MAX_IMAGE_PIXELS = None if most < 0 else most
-        try:
-            opened = reader.open(_read(requests, size))
-            answer = (_CLIPPED if opened.clipped else _DECODED) + pixels(opened.image).tobytes()
-        except Exception:  # the caller will see it himself
-            answer = _FAILED
-        answers.write(answer)
-        answers.flush()
+    with contextlib.suppress(BrokenPipeError, EOFError):
+        while True:
+            most, size = _REQUEST.unpack(_read(requests, _REQUEST.size))
+            content = _read(requests, size)
+            Image.MAX_IMAGE_PIXELS = None if most < 0 else most
+            answers.write(_answer(reader, content))
+
+
+def _answer(reader: ImageReader, content: bytes) -> bytes:
+    try:
+        opened = reader.open(content)
+        return (_CLIPPED if opened.clipped else _DECODED) + pixels(opened.image).tobytes()
+    except Exception:  # the caller will see it himself
+        return _FAILED
 
 
 def _read(pipe: IO[bytes], size: int) -> bytes:

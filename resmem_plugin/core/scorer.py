@@ -57,7 +57,7 @@ class Scorer:
         batch_size: images a forward pass; None: what is quickest on the device.
         num_workers: images decoded at once; None: one for each core.
         decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
-            by up to 0.006).
+            by up to 0.006; on CUDA the card decodes and resizes JPEGs).
         weights: path of the published `model.pt`, or of other weights with their hash, "mine.pt#sha256=0123...".
             None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
@@ -100,6 +100,8 @@ class Scorer:
             raise OptionError("model and weights exclude each other: a model brings its own weights")
         self.batch_size = _positive("batch_size", batch_size)
         self.num_workers = _positive("num_workers", num_workers) or available_cores()
+        if processes not in (None, False, True):
+            raise OptionError(f"processes must be True, False or None, not {processes!r}: num_workers says how many")
         self.processes = processes
         self._cache = ScoreCache.of(cache) if cache else None
         self._reader = ImageReader(decode=decode, exif_transpose=exif_transpose, storage_options=storage_options)

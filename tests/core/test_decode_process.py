@@ -20,7 +20,7 @@ from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.decode_process import DecodeProcess
-from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin.core.errors import OptionError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
 from resmem_plugin.core.preprocess import pixels
 from tests.models import Red
@@ -174,11 +174,19 @@ def test_the_callers_limit_on_pixels_holds(process: DecodeProcess, monkeypatch: 
     assert process.decode(content.getvalue()) is not None
 
 
-def test_where_no_process_can_be_had_threads_decode(many: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+@pytest.mark.parametrize(("name", "value"), [("executable", "/nowhere/python"), ("executable", ""), ("frozen", True)])
+def test_where_no_process_can_be_had_threads_decode(
+    many: list[object], monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    monkeypatch.setattr(sys, name, value, raising=False)
     images = many[:4] * 40
     scores = Scorer(device="cpu", model=Red(), num_workers=2, processes=True).score(images)
     assert scores == Scorer(device="cpu", model=Red()).score(images)
+
+
+def test_how_many_is_another_option() -> None:
+    with pytest.raises(OptionError, match="num_workers says how many"):
+        Scorer(device="cpu", model=Red(), processes=4)  # type: ignore[arg-type]
 
 
 def test_they_end_with_whoever_started_them(photos: dict[str, Path]) -> None:
@@ -192,10 +200,12 @@ def test_they_end_with_whoever_started_them(photos: dict[str, Path]) -> None:
                 print("decoding", flush=True)
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(photos["chelsea.png"])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as caller:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "decoding\n"
         decoders = _decoders(caller.pid)
         caller.kill()
-    assert decoders
-    _wait_for_end(decoders)
+        assert decoders
+        _wait_for_end(decoders)
+        assert caller.stderr is not None
+        assert caller.stderr.read() == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -32,12 +33,10 @@ class JPEGDecoder:
         seen: list[npt.NDArray[np.uint8] | None] = [None] * len(jpegs)
         images = {number: image for number, image in enumerate(self._decoded(jpegs)) if image is not None}
         for numbers in _alike(images):
-            try:
+            with contextlib.suppress(Exception):  # out of the card's memory, say: whoever asked has a CPU
                 resized = _resized(torch.stack([images[number] for number in numbers]))
-            except RuntimeError:  # out of the card's memory, say: whoever asked has a CPU
-                continue
-            for number, one in zip(numbers, resized, strict=True):
-                seen[number] = one
+                for number, one in zip(numbers, resized, strict=True):
+                    seen[number] = one
         return seen
 
     def _decoded(self, jpegs: Sequence[bytes]) -> list[Tensor | None]:
