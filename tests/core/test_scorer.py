@@ -33,6 +33,7 @@ def test_the_signature_is_the_designs() -> None:
         "exif_transpose": False,
         "storage_options": None,
         "calibration": None,
+        "processes": None,
     }
 
 
