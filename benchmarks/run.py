@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
+import math
 import platform
 import statistics
 import subprocess
@@ -116,7 +117,7 @@ def forward_all(engine: Engine, images: npt.NDArray[np.uint8]) -> None:
 def long_input(paths: Sequence[str], count: int) -> None:
     """Whether a long input goes as fast in each of its tenths as a short one of that length, run beside it: fp32."""
     scorer = Ours("openvino", "fp32").scorer(None)
-    tenth = max(1, count // 10 // len(paths)) * len(paths)  # the same pictures each time
+    tenth = math.ceil(count / 10 / len(paths)) * len(paths)  # the same pictures each time
     short = list(itertools.islice(itertools.cycle(paths), tenth))
     scores, process = scorer.iter_scores(itertools.cycle(paths)), psutil.Process()
     runs: dict[str, Callable[[], object]] = {
