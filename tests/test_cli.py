@@ -372,7 +372,7 @@ def test_ctrl_c_prints_what_was_scored(many: Path, expected: dict[str, float]) -
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(20)  # long enough to load the network and to score some
+        process.wait(12)  # long enough to load the network and to score some
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -252,11 +252,6 @@ class Panel:
         """Press one of the panel's buttons."""
         self._panel.get_by_role("button", name=label, exact=True).click()
 
-    @property
-    def text(self) -> str:
-        """What the panel says."""
-        return self._panel.inner_text()
-
     def choose(self, label: str, option: str) -> None:
         """Choose from a drop-down list."""
         self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
