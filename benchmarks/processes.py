@@ -46,7 +46,7 @@ def main() -> None:
                 engine=Nothing(),
                 batch_size=64,
                 num_workers=available_cores(),
-                processes=processes,
+                processes_after=32 if processes else None,
             )
             for _ in outcomes:
                 pass

@@ -21,6 +21,8 @@ from PIL import Image, JpegImagePlugin
 
 from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
 
+NEEDS_MEMORY = "it needs more memory than there is: scale it down, or decode fewer at once with num_workers"
+
 _Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot read what it would have accepted
 
 _EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and the like must not run on what one scores
@@ -82,20 +84,23 @@ def decode(content: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
                 return _decoded(content, draft)
 
 
-def is_plain_jpeg(content: bytes) -> bool:
-    """Whether a file is a JPEG that every decoder understands as Pillow does: whole, grey or YCbCr, not too large."""
+def plain_jpeg_pixels(content: bytes) -> int:
+    """The pixels of a JPEG that every decoder understands as Pillow does: whole, grey or YCbCr, not too large.
+
+    For any other file it is 0.
+    """
     if not content.startswith(b"\xff\xd8") or content.rfind(_END) < content.rfind(_SCAN):
-        return False
+        return 0
     try:
         with explained():
             image = _identified(content)
             _check_cost(image, content)
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return 0
+            is_ycbcr = image.mode == "RGB" and image.info.get("adobe_transform") != 0 and image.layer[0][0] != ord("R")
+            return image.width * image.height if is_ycbcr or image.mode == "L" else 0
     except ImageError:
-        return False
-    if not isinstance(image, JpegImagePlugin.JpegImageFile):
-        return False
-    is_ycbcr = image.mode == "RGB" and image.info.get("adobe_transform") != 0 and image.layer[0][0] != ord("R")
-    return image.mode == "L" or is_ycbcr
+        return 0
 
 
 @contextlib.contextmanager
@@ -110,9 +115,7 @@ def explained() -> Iterator[None]:
             f"too large ({_text(error)}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         ) from error
     except MemoryError as error:
-        raise UnreadableImageError(
-            "it needs more memory than there is: scale it down, or decode fewer at once with num_workers"
-        ) from error
+        raise UnreadableImageError(NEEDS_MEMORY) from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
         if "MAX_TEXT" in str(error):  # of an iCCP, zTXt or iTXt chunk
             raise UnreadableImageError(

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from PIL import Image
 
 from resmem_plugin.core.cache import KeptScore, KeptScores, content_key, pixels_key
 from resmem_plugin.core.decode_process import DecodeProcess
-from resmem_plugin.core.decoding import explained, is_plain_jpeg
+from resmem_plugin.core.decoding import explained, plain_jpeg_pixels
 from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images import ImageReader
@@ -34,11 +34,8 @@ from resmem_plugin.core.sources import is_url
 FETCH_THREADS = 16
 """Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
 
-_OWN_IMAGES = 32
-"""What a thread decodes itself before it has a process do it, which takes a third of a second to start."""
-
-_JPEGS_AT_ONCE = 64
-"""JPEGs that a card decodes at once, if as many wait."""
+_JPEGS_AT_ONCE, _PIXELS_AT_ONCE = 64, 64_000_000
+"""What a card decodes at once, if as many wait: JPEGs, and their pixels, of which one alone may have more."""
 
 _SPARSE = 4
 """With a cache, a batch goes forward before it is full when it has this many times its size of images in all."""
@@ -69,17 +66,25 @@ class Outcome:
 
 
 _Work: TypeAlias = "tuple[Future[Prepared], object] | None"
-_JPEG: TypeAlias = "tuple[Future[Prepared], bytes, bytes | None]"
 _DecodeJPEGs: TypeAlias = "Callable[[Sequence[bytes]], list[npt.NDArray[np.uint8] | None]]"
 _Scores: TypeAlias = "Callable[[], npt.NDArray[np.float32]]"
+
+
+class _JPEG(NamedTuple):
+    """A JPEG for the card to decode; its `content` is for a CPU if the card could not."""
+
+    future: Future[Prepared]
+    content: bytes
+    key: bytes | None
+    pixels: int
 
 
 class _Decoders:
     """Threads that prepare images: `num_workers` that decode, and, once there is a URL, more that fetch for them.
 
-    They are daemons: unlike an executor's, a hung download cannot keep the process from ending. With `processes` each
-    that decodes has a process do it, once the run has shown to be long. Where a card decodes JPEGs, one more thread
-    gives it those that wait.
+    They are daemons: unlike an executor's, a hung download cannot keep the process from ending. Each that decodes has a
+    process do it once it has decoded `processes_after` images. Where a card decodes JPEGs, one more thread gives it
+    those that wait.
     """
 
     def __init__(
@@ -87,10 +92,10 @@ class _Decoders:
         reader: ImageReader,
         num_workers: int,
         kept: KeptScores | None,
-        processes: bool,
+        processes_after: int | None,
         decode_jpegs: _DecodeJPEGs | None,
     ) -> None:
-        self._reader, self._kept, self._processes = reader, kept, processes
+        self._reader, self._kept, self._processes_after = reader, kept, processes_after
         self._to_fetch: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._to_decode: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._jpegs: queue.SimpleQueue[_JPEG | None] | None = None
@@ -139,20 +144,24 @@ class _Decoders:
             while (work := self._to_decode.get()) is not None and not self._closed:
                 future, reference = work
                 decoded += 1
-                helper = process if self._processes and decoded > _OWN_IMAGES else None
+                after = self._processes_after
+                helper = process if after is not None and decoded > after else None
                 try:
                     self._prepare(future, reference, helper)
-                except Exception as error:
+                except BaseException as error:  # a decoder's panic, say: else its future would never be done
                     future.set_result(_failed(error))
 
     def _prepare(self, future: Future[Prepared], reference: object, helper: DecodeProcess | None) -> None:
+        if isinstance(reference, _JPEG):  # which the card has given back
+            future.set_result(self._decoded(reference.content, reference.key, helper))
+            return
         content = self._reader.fetch(reference)
         key = content_key(content) if self._kept and isinstance(content, bytes) else None
         kept = self._kept.find(key) if self._kept and key else None
         if kept is not None:
             future.set_result(Prepared(clipped=kept.clipped, kept=kept))
-        elif self._jpegs is not None and isinstance(content, bytes) and is_plain_jpeg(content):
-            self._jpegs.put((future, content, key))
+        elif self._jpegs is not None and isinstance(content, bytes) and (size := plain_jpeg_pixels(content)):
+            self._jpegs.put(_JPEG(future, content, key, size))
         else:
             future.set_result(self._decoded(content, key, helper))
 
@@ -160,7 +169,7 @@ class _Decoders:
         self,
         content: bytes | Image.Image | npt.NDArray[np.uint8],
         key: bytes | None,
-        helper: DecodeProcess | None = None,
+        helper: DecodeProcess | None,
     ) -> Prepared:
         if helper is not None and isinstance(content, bytes) and (decoded := helper.decode(content)) is not None:
             return Prepared(*decoded, key=key)
@@ -174,27 +183,33 @@ class _Decoders:
 
     def _decode_jpegs(self, decode: _DecodeJPEGs, jpegs: queue.SimpleQueue[_JPEG | None]) -> None:
         for waiting in _batches(jpegs):
-            for (future, content, key), seen in zip(waiting, decode([jpeg[1] for jpeg in waiting]), strict=True):
-                future.set_result(self._decoded_or_failed(content, key) if seen is None else Prepared(seen, key=key))
-
-    def _decoded_or_failed(self, content: bytes, key: bytes | None) -> Prepared:
-        try:
-            return self._decoded(content, key)
-        except Exception as error:
-            return _failed(error)
+            try:
+                decoded = decode([jpeg.content for jpeg in waiting])
+            except BaseException:
+                decoded = [None] * len(waiting)
+            for jpeg, seen in zip(waiting, decoded, strict=True):
+                if seen is None:
+                    self._to_decode.put((jpeg.future, jpeg))
+                else:
+                    jpeg.future.set_result(Prepared(seen, key=jpeg.key))
 
 
 def _batches(jpegs: queue.SimpleQueue[_JPEG | None]) -> Iterator[list[_JPEG]]:
-    """What waits in the queue, some at a time, until None comes out of it."""
-    while (first := jpegs.get()) is not None:
-        waiting = [first]
-        with contextlib.suppress(queue.Empty):
-            while len(waiting) < _JPEGS_AT_ONCE:
-                following = jpegs.get_nowait()
-                if following is None:
-                    return
+    """What waits in the queue, as much at a time as may be decoded at once, until None comes out of it."""
+    following = jpegs.get()
+    while following is not None:
+        waiting, room = [following], _PIXELS_AT_ONCE - following.pixels
+        try:
+            while (following := jpegs.get_nowait()) is not None:
+                room -= following.pixels
+                if room < 0 or len(waiting) == _JPEGS_AT_ONCE:
+                    break
                 waiting.append(following)
-        yield waiting
+        except queue.Empty:
+            yield waiting
+            following = jpegs.get()
+        else:
+            yield waiting
 
 
 def _kept_still(reference: object) -> object:
@@ -210,7 +225,7 @@ def _start(count: int, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="resmem-decode", daemon=True).start()
 
 
-def _failed(error: Exception) -> Prepared:
+def _failed(error: BaseException) -> Prepared:
     if isinstance(error, ImageError):
         return Prepared(error=error)
     reason = UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}")
@@ -226,7 +241,7 @@ def run(
     batch_size: int,
     num_workers: int,
     kept: KeptScores | None = None,
-    processes: bool = False,
+    processes_after: int | None = None,
 ) -> Iterator[Outcome]:
     """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
 
@@ -237,15 +252,14 @@ def run(
         batch_size: images a forward pass.
         num_workers: images decoded at once.
         kept: scores of earlier runs; those that this one makes are added, a batch at a time and before they are given.
-        processes: decode in processes of their own, as many, once the run has shown to be long.
+        processes_after: images that each worker decodes itself before it has a process of its own do it; None: all.
 
     Closing the iterator, or an interrupt within it, ends the work at once.
     """
     failures: list[Exception] = []
     upcoming = _until_failure(images, failures)
     pending: deque[Future[Prepared]] = deque()
-    decode_jpegs = engine.decode_jpegs if reader.decode == "fast" and not reader.exif_transpose else None
-    decoders = _Decoders(reader, num_workers, kept, processes, decode_jpegs)
+    decoders = _Decoders(reader, num_workers, kept, processes_after, jpeg_decoder(engine, reader))
     prepared: list[Prepared] = []
     waiting = 0  # of these, for the network
     begun: deque[tuple[list[Prepared], _Scores]] = deque()
@@ -270,6 +284,11 @@ def run(
         reader.close()
     if failures:
         raise failures[0]
+
+
+def jpeg_decoder(engine: Engine, reader: ImageReader) -> _DecodeJPEGs | None:
+    """What decodes JPEGs where the network runs, if they may be decoded otherwise than Pillow does."""
+    return engine.decode_jpegs if reader.decode == "fast" and not reader.exif_transpose else None
 
 
 def _until_failure(images: Iterable[object], failures: list[Exception]) -> Iterator[object]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 Errors: TypeAlias = Literal["raise", "coerce"]
 
 _WORKERS_OF_ONE_GIL = 2
+_LONG = 32
+"""Images a worker from which on it is worth the third of a second that a process of its own takes to start."""
 
 
 class Scorer:
@@ -57,7 +59,7 @@ class Scorer:
         batch_size: images a forward pass; None: what is quickest on the device.
         num_workers: images decoded at once; None: one for each core.
         decode: "exact" (upstream's pixels), or "fast" (large JPEGs are scaled down while they are decoded: scores move
-            by up to 0.006; on CUDA the card decodes and resizes JPEGs).
+            by up to 0.006; on CUDA the card decodes and resizes JPEGs, by how much is not measured).
         weights: path of the published `model.pt`, or of other weights with their hash, "mine.pt#sha256=0123...".
             None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
@@ -71,9 +73,9 @@ class Scorer:
         calibration: for int8, about 128 images of the kind to be scored, or the `calibration` in the provenance of
             earlier scores. None: a sample of the first images that this scorer scores. It is done once and kept in the
             cache folder; scores of two calibrations do not belong together.
-        processes: decode in processes of their own instead of threads, once more than 32 images a worker have been
-            scored: where the network takes thousands of images a second Python's threads cannot keep up, and a file
-            that crashes its decoder costs its own row. None: on CUDA with more than two workers.
+        processes: decode files in processes of their own instead of threads. Where the network takes thousands of
+            images a second Python's threads cannot keep up; and a file that crashes its decoder costs its own row.
+            None: on CUDA with more than two workers, from the 33rd image of each on.
 
     Raises:
         OptionError: for an option that does not exist or cannot be had on this machine.
@@ -162,7 +164,7 @@ class Scorer:
             preprocessing=PREPROCESSING_VERSION,
             engine=self.engine.name,
             precision=self.engine.precision,
-            decode=self.reader.decode,
+            decode="fast-nvjpeg" if pipeline.jpeg_decoder(self.engine, self.reader) else self.reader.decode,
             exif_transpose=self.reader.exif_transpose,
             package_version=package_version(),
             calibration=self.engine.calibration,
@@ -222,10 +224,10 @@ class Scorer:
                 seen = read_calibration(images, self.reader, self.num_workers)
                 self._engine = load_engine(self._weights, self._choice, seen)
 
-    def _has_processes(self) -> bool:
+    def _processes_after(self) -> int | None:
         if self.processes is None:
-            return self.engine.ahead > 0 and self.num_workers > _WORKERS_OF_ONE_GIL
-        return self.processes
+            return _LONG if self.engine.ahead and self.num_workers > _WORKERS_OF_ONE_GIL else None
+        return 0 if self.processes else None
 
     def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
         if self._engine is None:
@@ -242,7 +244,7 @@ class Scorer:
                 batch_size=self.batch_size or self.engine.batch_size,
                 num_workers=self.num_workers,
                 kept=kept,
-                processes=self._has_processes(),
+                processes_after=self._processes_after(),
             )
             for index, outcome in enumerate(outcomes):
                 if kept is not None:

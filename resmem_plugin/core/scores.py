@@ -46,7 +46,7 @@ class Provenance:
         preprocessing: version of the steps from a decoded image to the network's input.
         engine: what ran the network, such as "pytorch".
         precision: arithmetic of the forward pass: "fp32", "bf16", "fp16" or "int8".
-        decode: "exact" (upstream's pixels) or "fast".
+        decode: "exact" (upstream's pixels), "fast", or "fast-nvjpeg" where a CUDA card decodes.
         exif_transpose: whether images were turned upright by their EXIF orientation first; upstream does not.
         package_version: version of resmem-plugin. Recorded, not compared: a release that moves a number raises
             `preprocessing`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ import torch
 from PIL import Image
 
 from resmem_plugin import ResMem, Scorer
-from resmem_plugin.core.decoding import is_plain_jpeg
+from resmem_plugin.core import pipeline
+from resmem_plugin.core.decoding import plain_jpeg_pixels
 from resmem_plugin.core.engines import jpegs
 from resmem_plugin.core.engines.jpegs import JPEGDecoder
 from resmem_plugin.core.images import ImageReader
@@ -34,8 +36,7 @@ def photo(photos: dict[str, Path]) -> Image.Image:
     return Image.open(photos["chelsea.png"]).convert("RGB")
 
 
-def test_pixels_are_pillows_within_one(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jpegs, "_MOST_PIXELS", 2 * photo.width * photo.height)  # groups of two
+def test_pixels_are_pillows_within_one(photo: Image.Image) -> None:
     images = [photo, photo.rotate(180), photo.resize((90, 1000)), photo.convert("L"), photo.resize((300, 200)), photo]
     contents = [_jpeg(image, quality=80) for image in images]
     contents += [_jpeg(photo, progressive=True), _jpeg(photo, subsampling=0)]
@@ -67,25 +68,24 @@ def test_out_of_memory_is_left_to_the_cpu(photo: Image.Image, monkeypatch: pytes
 
 def test_only_what_every_decoder_takes_alike_is_plain(photo: Image.Image) -> None:
     jpeg = _jpeg(photo)
-    assert all(
-        map(
-            is_plain_jpeg,
-            [jpeg, _jpeg(photo.convert("L")), jpeg + b"what a camera appends", _jpeg(photo, progressive=True)],
-        )
-    )
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert is_plain_jpeg(_jpeg(photo, exif=exif))
+    kinds = [_jpeg(photo.convert("L")), _jpeg(photo, progressive=True), _jpeg(photo, exif=exif)]
+    for one in (jpeg, jpeg + b"what a camera appends", *kinds):
+        assert plain_jpeg_pixels(one) == photo.width * photo.height
     png = io.BytesIO()
     photo.save(png, "PNG")
     as_rgb = _jpeg(photo, keep_rgb=True, subsampling=0)
-    for other in (b"", jpeg[:2000], jpeg[:-2], _jpeg(photo.convert("CMYK")), png.getvalue(), as_rgb):
-        assert not is_plain_jpeg(other)
+    frame = jpeg.index(b"\xff\xc0")
+    after = frame + 2 + int.from_bytes(jpeg[frame + 2 : frame + 4], "big")
+    without_layers = jpeg[:frame] + b"\xff\xc0\0\x08\x08\1\0\1\0\3" + jpeg[after:]
+    for other in (without_layers, b"", jpeg[:2000], jpeg[:-2], _jpeg(photo.convert("CMYK")), png.getvalue(), as_rgb):
+        assert plain_jpeg_pixels(other) == 0
 
 
 def test_a_huge_one_is_not_for_the_card(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    assert not is_plain_jpeg(_jpeg(photo))
+    assert plain_jpeg_pixels(_jpeg(photo)) == 0
 
 
 class Counting(JPEGDecoder):
@@ -127,6 +127,30 @@ def test_a_scorer_gives_its_jpegs_to_the_card_and_keeps_order_and_reasons(
     monkeypatch.setattr(scorer.engine, "decode_jpegs", card)
     assert scorer.score(images[:1]) == exact[:1]
     assert not card.batches
+
+
+def test_a_card_takes_no_more_at_once_than_it_has_room_for(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_PIXELS_AT_ONCE", 2 * photo.width * photo.height)
+    card = Counting()
+    scorer = Scorer(device="cpu", model=Red(), decode="fast", num_workers=1)
+    monkeypatch.setattr(scorer.engine, "decode_jpegs", card)
+    assert len({score.memorability for score in scorer.score([_jpeg(photo)] * 20)}) == 1
+    assert sum(card.batches) == 20
+    assert max(card.batches) <= 2
+    assert scorer.provenance.decode == "fast-nvjpeg"
+
+
+@pytest.mark.parametrize("refuse", [lambda contents: [None] * len(contents), lambda _: 1 // 0])
+def test_what_a_card_refuses_the_workers_decode(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch, refuse: Any
+) -> None:
+    scorer = Scorer(device="cpu", model=Red(), decode="fast", processes=True)
+    monkeypatch.setattr(scorer.engine, "decode_jpegs", refuse)
+    images = [_jpeg(photo), photo, b"no image", _jpeg(photo)] * 10
+    expected = Scorer(device="cpu", model=Red(), decode="fast").score(images, errors="coerce")
+    for ours, theirs in zip(scorer.score(images, errors="coerce"), expected, strict=True):
+        assert ours.error == theirs.error
+        assert ours.memorability == pytest.approx(theirs.memorability, nan_ok=True)
 
 
 @pytest.mark.gpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,6 @@ from torch.nn import functional
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from resmem_plugin.core.preprocess import CENTRE, RESIZED
-
-_MOST_PIXELS = 64_000_000
-"""Resized at once, unless one image alone has more: a fifth of a gigabyte, and four times that as floats."""
 
 
 class JPEGDecoder:
@@ -47,14 +44,12 @@ class JPEGDecoder:
             return [None] if len(jpegs) == 1 else [image for jpeg in jpegs for image in self._decoded([jpeg])]
 
 
-def _alike(images: dict[int, Tensor]) -> Iterator[list[int]]:
-    """Groups of images of one size, no larger than can be resized at once."""
+def _alike(images: dict[int, Tensor]) -> Iterable[list[int]]:
+    """The numbers of images of one size, for each size."""
     sizes: dict[torch.Size, list[int]] = {}
     for number, image in images.items():
         sizes.setdefault(image.shape, []).append(number)
-    for size, numbers in sizes.items():
-        step = max(1, _MOST_PIXELS // (size[1] * size[2]))
-        yield from (numbers[begin : begin + step] for begin in range(0, len(numbers), step))
+    return sizes.values()
 
 
 def _resized(images: Tensor) -> npt.NDArray[np.uint8]:
