@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -28,13 +29,12 @@ from tests.models import Red
 
 
 def _decoders(of: int | None = None) -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process(of).children()
-        if child.is_running()
-        and child.status() != psutil.STATUS_ZOMBIE
-        and "serve(*sys.argv" in " ".join(child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process(of).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if "serve(*sys.argv" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def _wait_for_end(processes: list[psutil.Process]) -> None:
@@ -107,9 +107,10 @@ def test_killed_over_and_over_nothing_is_lost(many: list[object]) -> None:
     def kill() -> None:
         while not done.wait(0.1):
             for decoder in _decoders():
-                if time.time() - decoder.create_time() > 2:  # so that none is killed before it has decoded something
-                    killed.add(decoder.pid)
-                    decoder.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if time.time() - decoder.create_time() > 2:  # none is killed before it has decoded something
+                        killed.add(decoder.pid)
+                        decoder.kill()
 
     threading.Thread(target=kill, daemon=True).start()
     scores = []
@@ -150,9 +151,10 @@ def test_what_kills_two_processes_is_a_reason_and_the_next_file_is_decoded(
     until = time.monotonic() + 60
     while len(killed) < 2 and time.monotonic() < until:
         for decoder in _decoders():
-            if decoder.pid not in killed and decoder.memory_info().rss > 150e6:  # which is the picture's
-                killed.add(decoder.pid)
-                os.kill(decoder.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if decoder.pid not in killed and decoder.memory_info().rss > 150e6:  # which is the picture's
+                    killed.add(decoder.pid)
+                    decoder.kill()
         time.sleep(0.005)
     thread.join(60)
     assert "ended (SIGKILL), and so did another" in str(outcome[0])
