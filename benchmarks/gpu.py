@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,6 @@ from resmem_plugin.core.engines.base import OPERATIONS_AN_IMAGE
 from resmem_plugin.core.engines.cuda import CUDAEngine
 from resmem_plugin.core.images import DecodeMode
 from resmem_plugin.core.model import ResMemNetwork
-
-DECODE_MODES: tuple[DecodeMode, ...] = ("exact", "fast")
 
 _SIDE = 8192
 
@@ -93,7 +92,7 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {options.images} images")
         print("| | limit, images/s | forward | of the limit | end to end | of forward | max error |")
         print("|---|---|---|---|---|---|---|")
-        for precision, decode in itertools.product(("fp32", "bf16", "fp16"), DECODE_MODES):
+        for precision, decode in itertools.product(("fp32", "bf16", "fp16"), get_args(DecodeMode)):
             scorer = Scorer(
                 model=network, device="cuda", precision=precision, decode=decode, batch_size=options.batch_size
             )

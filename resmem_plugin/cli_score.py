@@ -134,7 +134,8 @@ def _record(options: argparse.Namespace) -> contextlib.AbstractContextManager[Re
 
 
 def _scorer(options: argparse.Namespace, images: list[object], before: Provenance | None) -> Scorer:
-    from resmem_plugin.core.scorer import Scorer, require_files
+    from resmem_plugin.core.references import require_files
+    from resmem_plugin.core.scorer import Scorer
 
     if options.errors == "raise":
         require_files(images)

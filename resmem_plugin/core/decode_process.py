@@ -7,6 +7,7 @@ file and gives pixels back, both through pipes; what it cannot decode the caller
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import struct
@@ -28,7 +29,7 @@ _CODE = f"import sys; sys.path[:] = sys.argv[3:]; from {__name__} import serve; 
 _READY = b"resmem-plugin decodes\n"
 _REQUEST = struct.Struct("<qQ")  # the most pixels an image may have, -1 for any number; bytes of the file that follows
 _DECODED, _CLIPPED, _FAILED, _MEMORY = b"+", b"!", b"-", b"m"
-_ANSWER_BYTES = int(np.prod(INPUT_SHAPE))
+_ANSWER_BYTES = math.prod(INPUT_SHAPE)
 _TRIES = 2
 _PIPE_BYTES = 1 << 20
 _PATIENCE_S = 5

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from resmem_plugin.core import pipeline
 from resmem_plugin.core.cache import CacheOption, ScoreCache
@@ -20,7 +19,6 @@ from resmem_plugin.core.engines.loading import callers_engine, load_engine
 from resmem_plugin.core.errors import (
     ClippedImagesWarning,
     FailedImagesWarning,
-    ImageNotFoundError,
     OptionError,
     ResMemError,
     ScoringError,
@@ -29,8 +27,8 @@ from resmem_plugin.core.errors import (
 from resmem_plugin.core.images import DecodeMode, ImageReader, describe
 from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
 from resmem_plugin.core.progress import ProgressOption, reporting
+from resmem_plugin.core.references import iterable_of_images, require_files
 from resmem_plugin.core.scores import Provenance, Score, package_version
-from resmem_plugin.core.sources import is_url
 from resmem_plugin.core.weights import find_weights
 
 if TYPE_CHECKING:
@@ -126,7 +124,7 @@ class Scorer:
         elif isinstance(calibration, str):
             self._engine = load_engine(self._weights, self._choice, calibration)
         elif calibration is not None:
-            self._calibrate(_iterable(calibration))
+            self._calibrate(iterable_of_images(calibration))
 
     def __repr__(self) -> str:
         if self._engine is None:
@@ -188,7 +186,7 @@ class Scorer:
         """
         if errors not in ("raise", "coerce"):
             raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
-        listed = list(_iterable(images))
+        listed = list(iterable_of_images(images))
         if errors == "raise":
             require_files(listed)
         scores: list[Score] = []
@@ -215,7 +213,7 @@ class Scorer:
 
         An image that cannot be scored gives a `Score` with NaN and the reason.
         """
-        for index, outcome in enumerate(self._run(_iterable(images))):
+        for index, outcome in enumerate(self._run(iterable_of_images(images))):
             yield _score(index, outcome)
 
     def _calibrate(self, images: Iterable[object]) -> None:
@@ -266,7 +264,7 @@ def score_images(images: Iterable[object], **scorer_options: Any) -> npt.NDArray
 
     Why an image failed is told by a `FailedImagesWarning` for the first, and for each by `Scorer.score`.
     """
-    listed = list(_iterable(images))
+    listed = list(iterable_of_images(images))
     scores = Scorer(**scorer_options).score(listed, errors="coerce")
     warn_of_failures(scores, listed)
     return np.array([score.memorability for score in scores], dtype=np.float32)
@@ -283,40 +281,8 @@ def warn_of_failures(scores: Sequence[Score], images: Sequence[object]) -> None:
         )
 
 
-def require_files(images: Sequence[object]) -> None:
-    """Look for the local files among the images.
-
-    Raises:
-        ScoringError: if some do not exist.
-    """
-    missing = [describe(image) for image in images if _is_missing_file(image)]
-    if missing:
-        raise ScoringError(
-            f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
-        ) from ImageNotFoundError(missing[0])
-
-
-def _is_missing_file(image: object) -> bool:
-    if not isinstance(image, (str, os.PathLike)) or is_url(image):
-        return False
-    try:
-        return not os.path.exists(image)
-    except Exception:  # a path that cannot tell its name: its own row will say so
-        return False
-
-
 def _score(index: int, outcome: pipeline.Outcome) -> Score:
     return Score(index, outcome.memorability, None if outcome.error is None else str(outcome.error))
-
-
-def _iterable(images: Iterable[object]) -> Iterable[object]:
-    """Refuse what can be iterated over but is one image."""
-    one = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
-    if one or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
-        shown = repr(images) if isinstance(images, (str, os.PathLike)) else describe(images)
-        raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")
-    return images
 
 
 def _positive(name: str, value: int | None) -> int | None:

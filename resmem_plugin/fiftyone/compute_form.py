@@ -7,6 +7,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from resmem_plugin.core.engines.choice import Choice, choose
+from resmem_plugin.core.engines.loading import expected_images_per_s
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.preprocess import PREPROCESSING_VERSION
 from resmem_plugin.core.scores import Provenance, package_version
@@ -129,13 +130,7 @@ def _images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
     timed = report.get("state") == "complete" and report["scored"] >= _TIMED and report["elapsed_s"] > 1
     if timed and (known.get("engine"), known.get("precision")) == (chosen.engine, chosen.precision):
         return float(report["scored"] / report["elapsed_s"])
-    if chosen.device != "cpu":
-        return None
-    if chosen.engine == "openvino":
-        from resmem_plugin.core.engines.limit import expected_images_per_s
-    else:
-        from resmem_plugin.core.engines.pytorch import expected_images_per_s
-    return expected_images_per_s(chosen.precision)
+    return expected_images_per_s(chosen)
 
 
 def _expected(chosen: Choice, *, upright: bool, calibration: str | None) -> Provenance:

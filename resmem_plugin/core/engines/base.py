@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,10 @@ from resmem_plugin.core.errors import ForkError
 
 OPERATIONS_AN_IMAGE = 27.16e9
 """Operations of a forward pass over one image, a multiplication and an addition being two."""
+
+
+DecodeJPEGs: TypeAlias = Callable[[Sequence[bytes]], "list[npt.NDArray[np.uint8] | None]"]
+"""JPEG files -> what the network sees of them, uint8 (227, 227, 3) each, None for one that cannot be decoded so."""
 
 
 class Engine(Protocol):
@@ -50,8 +54,8 @@ class Engine(Protocol):
         """Batches to begin before the first one's scores are asked for: 1 for a device that works by itself, else 0."""
 
     @property
-    def decode_jpegs(self) -> Callable[[Sequence[bytes]], list[npt.NDArray[np.uint8] | None]] | None:
-        """Turns JPEG files into the network's inputs (227, 227, 3), None for what it cannot, on a device that does."""
+    def decode_jpegs(self) -> DecodeJPEGs | None:
+        """What decodes JPEGs where the network runs, on a device that can."""
 
     def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
         """Begin `forward` on a device that works by itself; what is returned gives the scores (B,)."""

@@ -21,6 +21,7 @@ import openvino
 
 from resmem_plugin.core.calibration import Calibration, calibration_id
 from resmem_plugin.core.errors import CacheWarning, OptionError, warn
+from resmem_plugin.core.preprocess import INPUT_SHAPE
 from resmem_plugin.core.weights import WeightsFile, cache_folder, verify
 
 if TYPE_CHECKING:
@@ -131,12 +132,12 @@ def _convert(weights: WeightsFile) -> openvino.Model:
 
     _logger.info("converting the network for OpenVINO, once: this takes some seconds")
     frontend = FrontEndManager().load_by_framework("pytorch")  # openvino.convert_model would tell its maker
-    example = torch.zeros((2, 227, 227, 3), dtype=torch.uint8)
+    example = torch.zeros((2, *INPUT_SHAPE), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")  # of tracing, which torch wants replaced
         decoder = TorchScriptPythonDecoder(_entry(load_resmem(weights, keep=False)), example_input=example)
         model: openvino.Model = frontend.convert(frontend.load(decoder))
-    model.reshape([-1, 227, 227, 3])
+    model.reshape([-1, *INPUT_SHAPE])
     _simplify(model)
     return model
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from resmem_plugin.core.engines.base import require_process
 from resmem_plugin.core.engines.jpegs import JPEGDecoder
 from resmem_plugin.core.engines.pytorch import Model, PyTorchEngine
-from resmem_plugin.core.model import INPUT_SIZE, ResMemNetwork
+from resmem_plugin.core.model import ResMemNetwork
+from resmem_plugin.core.preprocess import INPUT_SHAPE
 
 _WARM_UP = 3
 """Forward passes before a graph is captured, in which cuDNN chooses its kernels."""
@@ -115,7 +116,7 @@ class CUDAEngine(PyTorchEngine):
         return captured.scores[: len(images)]
 
     def _capture(self, size: int) -> _Graph:
-        images = torch.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), dtype=torch.uint8, device=self.device)
+        images = torch.zeros((size, *INPUT_SHAPE), dtype=torch.uint8, device=self.device)
         for _ in range(_WARM_UP):
             self._scores(self._scaled(images))
         graph = torch.cuda.CUDAGraph()

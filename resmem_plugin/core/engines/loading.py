@@ -43,6 +43,19 @@ def callers_engine(model: Model, choice: Choice) -> Engine:
     return _pytorch(model, choice)
 
 
+def expected_images_per_s(choice: Choice) -> float | None:
+    """About how many images a second it will score on this CPU, from a measurement of a moment; None on a GPU."""
+    if choice.device != "cpu":
+        return None
+    if choice.engine == "openvino":
+        from resmem_plugin.core.engines import limit
+
+        return limit.expected_images_per_s(choice.precision)
+    from resmem_plugin.core.engines import pytorch
+
+    return pytorch.expected_images_per_s(choice.precision)
+
+
 def _load(weights: WeightsFile, choice: Choice, calibration: Calibration | None) -> Engine:
     if choice.engine == "openvino":
         from resmem_plugin.core.engines.openvino import OpenVINOEngine
