@@ -42,6 +42,15 @@ def test_preprocessing_needs_no_torch() -> None:
     assert _loaded(code) == set()
 
 
+def test_scoring_with_pytorch_needs_no_torchvision() -> None:
+    """Which takes seconds to import; only JPEGs decoded on a card are worth that."""
+    code = (
+        "import numpy; from resmem_plugin import Scorer; from tests.models import Red;"
+        "Scorer(device='cpu', model=Red()).score([numpy.zeros((9, 9, 3), numpy.uint8)])"
+    )
+    assert _loaded(code) == {"torch"}
+
+
 def test_the_test_of_the_import_can_fail() -> None:
     assert _loaded("from resmem_plugin import ResMem") == {"torch"}
     assert _loaded("import pandas") >= {"pandas"}

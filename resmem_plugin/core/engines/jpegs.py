@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from resmem_plugin.core.preprocess import CENTRE, RESIZED
 
@@ -37,6 +36,8 @@ class JPEGDecoder:
         return seen
 
     def _decoded(self, jpegs: Sequence[bytes]) -> list[Tensor | None]:
+        from torchvision.io import ImageReadMode, decode_jpeg  # seconds, and every engine of PyTorch's imports this file
+
         try:
             encoded = [torch.frombuffer(bytearray(jpeg), dtype=torch.uint8) for jpeg in jpegs]
             return list(decode_jpeg(encoded, ImageReadMode.RGB, self._device))
