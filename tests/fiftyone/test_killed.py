@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,12 @@ class Zygote:
         )
         assert self._line() == "ready"
 
-    def score(self, name: str, kill_after_s: float | None = None) -> int:
-        """Score a data set, until it is killed if it shall be; gives the exit code."""
+    def score(self, name: str, kill_after: Callable[[], None] | None = None) -> int:
+        """Score a data set, until it is killed, if it shall be, when `kill_after` returns; gives the exit code."""
         self.tell(name)
         child = int(self._line())
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
+        if kill_after is not None:
+            kill_after()
             os.kill(child, signal.SIGKILL)
         self.tell("")
         return int(self._line())
@@ -99,6 +100,18 @@ def template(dataset: Any, reds: list[str], bad: dict[str, str]) -> Any:
     return dataset
 
 
+def _stored(dataset: Any) -> int:
+    dataset.reload()
+    return dataset.count("memorability") if dataset.has_field("memorability") else 0
+
+
+def _wait_for(dataset: Any, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while _stored(dataset) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def _outcome(dataset: Any) -> tuple[Any, ...]:
     field = ScoreField(dataset, "memorability")
     scores, reasons = dataset.values(["memorability", "memorability_error"])
@@ -118,15 +131,21 @@ def test_25_kills(zygote: Zygote, template: Any, tmp_path: Path) -> None:
     assert expected[3] == "complete"
     assert sum(reason is not None for reason in expected[1]) == 4
     whole.delete()
-    written = []
-    for _ in range(KILLS):
+    scored = sum(score is not None for score in expected[0])
+    stored = []
+    for number in range(4 * KILLS):
         dataset = template.clone(f"{template.name}-{uuid.uuid4().hex[:8]}", persistent=True)
-        code = zygote.score(dataset.name, kill_after_s=moments.uniform(0, lasts_s))
+        if number % 2:  # some time after it began, or after some of its scores were stored
+            kill_after = partial(_wait_for, dataset, moments.randint(1, scored))
+        else:
+            kill_after = partial(time.sleep, moments.uniform(0, lasts_s))
+        if zygote.score(dataset.name, kill_after) == -signal.SIGKILL:  # else it was quicker
+            stored.append(_stored(dataset))
         dataset.reload()
-        if code == -signal.SIGKILL:
-            written.append(dataset.count("memorability") if dataset.has_field("memorability") else 0)
         compute_memorability(dataset, scorer=scorer)
         assert _outcome(dataset) == expected
         dataset.delete()
-    assert len(written) > KILLS / 2
-    assert len(set(written)) > 3  # the moments were all over the run
+        if len(stored) == KILLS:
+            break
+    assert len(stored) == KILLS
+    assert len(set(stored)) > 3  # the moments were all over the run
