@@ -36,7 +36,7 @@ class JPEGDecoder:
         return seen
 
     def _decoded(self, jpegs: Sequence[bytes]) -> list[Tensor | None]:
-        from torchvision.io import ImageReadMode, decode_jpeg  # seconds, and every engine of PyTorch's imports this file
+        from torchvision.io import ImageReadMode, decode_jpeg  # takes seconds: no other need for it
 
         try:
             encoded = [torch.frombuffer(bytearray(jpeg), dtype=torch.uint8) for jpeg in jpegs]
