@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from resmem_plugin.cli_cache import add_option as add_cache_option
 from resmem_plugin.core.errors import OptionError, RecordError
 from resmem_plugin.inputs import read_inputs
+from resmem_plugin.outputs import Outputs
 from resmem_plugin.record import Record
-from resmem_plugin.results import NOT_REACHED, Results
+from resmem_plugin.results import Results
 from resmem_plugin.stopping import exit_code, expendable, undisturbed
-from resmem_plugin.tables import Table, check_file, check_writable, write_table
+from resmem_plugin.tables import Table
 from resmem_plugin.terminal import tell
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scorer import Scorer
     from resmem_plugin.core.scores import Provenance, Score
-
-_SHOWN_IN_GALLERY = 200
 
 
 def add_command(commands: Any) -> None:
@@ -106,7 +101,7 @@ def add_command(commands: Any) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
-    _check_outputs(options)
+    outputs = _outputs(options)
     with _record(options) as record:
         with expendable(record.close) if record is not None else expendable():
             table, images = read_inputs(
@@ -116,7 +111,7 @@ def _score(options: argparse.Namespace) -> int:
                 recursive=options.recursive,
                 null=options.null,
             )
-            run = _Run(options, table, images, Results.none(len(images)), record)
+            run = _Run(options, outputs, table, images, Results.none(len(images)), record)
             if record is not None and options.resume:
                 record.load(run.results, images, table, options.path_column)
             scorer = _scorer(options, images, None if record is None else record.provenance)
@@ -125,6 +120,16 @@ def _score(options: argparse.Namespace) -> int:
             return code
         finished = run.finish(scorer)
         return code or finished
+
+
+def _outputs(options: argparse.Namespace) -> Outputs:
+    if options.resume and options.output is None:
+        raise OptionError("--resume goes on with a file: name it with -o")
+    if options.retry_failed and not options.resume:
+        raise OptionError("--retry-failed goes with --resume, which reads what had failed")
+    outputs = Outputs(options.output, options.html)
+    outputs.check(may_exist=options.overwrite or options.resume)
+    return outputs
 
 
 def _record(options: argparse.Namespace) -> contextlib.AbstractContextManager[Record | None]:
@@ -172,6 +177,7 @@ def _calibration(
 @dataclass(frozen=True)
 class _Run:
     options: argparse.Namespace
+    outputs: Outputs
     table: Table
     images: list[object]
     results: Results
@@ -226,10 +232,8 @@ class _Run:
         """Write what was asked for, and say how it went; returns the exit code."""
         provenance = (self.record and self.record.provenance) or scorer.provenance
         with undisturbed():
-            written = self._write(provenance)
-            if self.options.html:
-                written += self._write_gallery(provenance)
-            if self.record is not None and self.options.output in written:
+            written = self.outputs.write(self.table, self.images, self.results, provenance, self.record)
+            if self.record is not None and self.outputs.table in written:
                 self.record.remove()
         failed = len(self.results.errors)
         tell(
@@ -237,78 +241,4 @@ class _Run:
             f"{f', {failed} failed: see the error column' if failed else ''}"
             f"{'; written to ' if written else ''}{' and '.join(written)}"
         )
-        complete = len(written) == bool(self.options.output) + bool(self.options.html)
-        return int(failed > 0 or not complete)
-
-    def _write(self, provenance: Provenance) -> list[str]:
-        """Write the table with its scores, every row of it; returns the file's name, if there is one."""
-        output, count = self.options.output, len(self.images)
-        if self.record is not None and self.record.untouched:
-            return [output]
-        errors: list[str | None] = [None] * count
-        for row in self.results.not_reached:
-            errors[row] = NOT_REACHED
-        for row, error in self.results.errors.items():
-            errors[row] = error
-        results: dict[str, Any] = {
-            "memorability": self.results.memorability,
-            "error": errors,
-            "provenance": [provenance.id] * count,
-        }
-        names = [*self.table.names, *results]
-        guards = {**self.table.guards, names.index("error"): "'"}
-        scored = Table(names, [*self.table.columns, *results.values()], guards)
-        attributes = {"resmem": {"provenance": provenance.id, **provenance.to_dict()}}
-        if self.record is None:
-            write_table(scored, None, attributes)
-            return []
-        try:
-            write_table(scored, output, attributes)
-        except OSError as error:
-            reason = error.strerror or error
-            tell(
-                f"error: {output} could not be written ({reason}): free some space, and go on with --resume; the "
-                f"scores are kept in {self.record.path}"
-            )
-            return []
-        except Exception as error:  # a name that parquet cannot hold, say: no space would help
-            tell(f"error: {output} could not be written ({error}); its rows follow as csv")
-            write_table(scored, None, attributes)
-            return []
-        return [output]
-
-    def _write_gallery(self, provenance: Provenance) -> list[str]:
-        from resmem_plugin.gallery import Card, Gallery
-
-        scores = self.results.memorability
-        ranked = [int(row) for row in np.argsort(-scores, kind="stable")[: self.results.scored]]
-        failed = sorted(self.results.errors)[: _SHOWN_IN_GALLERY // 2]
-        title = "Memorability: the most memorable first"
-        if len(ranked) > _SHOWN_IN_GALLERY:
-            ranked = ranked[: _SHOWN_IN_GALLERY // 2] + ranked[-_SHOWN_IN_GALLERY // 2 :]
-            title = f"Memorability: the {_SHOWN_IN_GALLERY // 2} most and the {_SHOWN_IN_GALLERY // 2} least memorable"
-        cards = [Card(self.images[row], float(scores[row]), self.results.errors.get(row)) for row in ranked + failed]
-        try:
-            Gallery(cards, title=title, total=len(self.images), provenance=provenance).save(self.options.html)
-        except OSError as error:
-            tell(f"error: {self.options.html} could not be written ({error})")
-            return []
-        return [self.options.html]
-
-
-def _check_outputs(options: argparse.Namespace) -> None:
-    if options.resume and not options.output:
-        raise OptionError("--resume goes on with a file: name it with -o")
-    if options.retry_failed and not options.resume:
-        raise OptionError("--retry-failed goes with --resume, which reads what had failed")
-    if options.output:
-        check_writable(options.output)
-    elif sys.stdout is None:
-        raise OptionError("standard output is closed: name a file with -o")
-    if options.html:
-        check_file(options.html)
-    if options.output and options.html and os.path.realpath(options.output) == os.path.realpath(options.html):
-        raise OptionError(f"-o and --html both name {options.html}: one would replace the other")
-    for path in filter(None, (options.output, options.html)):
-        if os.path.lexists(path) and not options.overwrite and not options.resume:
-            raise OptionError(f"{path} exists: name another file, replace it with --overwrite, or go on with --resume")
+        return int(failed > 0 or written != self.outputs.files)

@@ -227,6 +227,7 @@ def test_a_gallery(expected: dict[str, float], folder: Path) -> None:
         (["score", "pictures", "-o", "out.xlsx"], "must end in one of .csv"),
         (["score", "pictures", "-o", "nowhere/out.csv"], "no folder"),
         (["score", "pictures", "--html", "nowhere/g.html"], "no folder"),
+        (["score", "pictures", "-o", ""], "must end in one of"),
         (["score", "pictures", "-o", "a.csv", "--html", "./a.csv"], "both name"),
         (["score", "pictures", "-o", "empty/a.csv", "--html", "link/a.csv"], "both name"),
         (["score", "pictures", "--html", "pictures", "--overwrite"], "pictures is a folder"),
