@@ -88,6 +88,13 @@ def web() -> Iterator[WebServer]:
         yield server
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what tests have measured and given to `record_property`, wherever they ran."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 def flat(value: int) -> npt.NDArray[np.uint8]:
     """A small picture of one colour, which `red` scores as value / 255."""
     return np.full((4, 4, 3), value, dtype=np.uint8)

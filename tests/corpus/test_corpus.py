@@ -180,7 +180,7 @@ FRONT_ENDS: dict[str, tuple[Callable[[Corpus, list[str]], list[Outcome]], set[st
 
 
 def test_every_kind_has_its_outcome_in_every_front_end(
-    corpus: Corpus, database: str, capsys: pytest.CaptureFixture[str]
+    corpus: Corpus, database: str, record_property: Callable[[str, object], None]
 ) -> None:
     outcomes: dict[str, dict[str, Outcome]] = {}
     for front_end, (score, without) in FRONT_ENDS.items():
@@ -197,9 +197,8 @@ def test_every_kind_has_its_outcome_in_every_front_end(
     for front_end, found in outcomes.items():
         different = {name for name, outcome in found.items() if not _same(outcome, outcomes["Scorer"][name])}
         assert different == set(), front_end
-    with capsys.disabled():
-        counts = ", ".join(f"{front_end} {len(found)}" for front_end, found in outcomes.items())
-        print(f"\ncorpus: {len(KINDS)} kinds; {counts}")
+    counts = ", ".join(f"{front_end} {len(found)}" for front_end, found in outcomes.items())
+    record_property("corpus", f"{len(KINDS)} kinds; {counts}")
     assert len(KINDS) >= 60
 
 
