@@ -27,12 +27,15 @@ def paths(photos: dict[str, Path]) -> list[Path]:
     return [photos[name] for name in ("rocket.jpg", "coffee.png", "moon.png", "retina.jpg", "chelsea.png", "china.jpg")]
 
 
+@pytest.mark.weights
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 1e-2), ("fp16", 2e-3)])
 def test_half_precision(scorer: Scorer, paths: list[Path], precision: str, tolerance: float) -> None:
-    half = Scorer(device="cpu", precision=precision)
     exact = [score.memorability for score in scorer.score(paths[:3])]
-    assert [score.memorability for score in half.score(paths[:3])] == pytest.approx(exact, abs=tolerance)
-    assert half.provenance.id != scorer.provenance.id
+    one, four = (Scorer(device="cpu", precision=precision, batch_size=size) for size in (1, 4))
+    alone, together = ([score.memorability for score in half.score(paths[:3])] for half in (one, four))
+    assert alone == pytest.approx(exact, abs=tolerance)
+    assert alone == pytest.approx(together, abs=1e-3)
+    assert one.provenance.id == four.provenance.id != scorer.provenance.id
 
 
 @pytest.mark.parametrize("option", [{"precision": "int8"}, {"device": "tpu"}, {"device": "xpu"}, {"device": "cuda:99"}])
@@ -178,13 +181,6 @@ def test_fp32_is_fp32_whatever_the_process_is_set_to(
         assert torch.get_float32_matmul_precision() == settings
 
 
-@pytest.mark.weights
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_does_not_depend_on_the_batch(precision: str, paths: list[Path]) -> None:
-    one, four = (Scorer(device="cpu", precision=precision, batch_size=size).score(paths[:3]) for size in (1, 4))
-    assert [score.memorability for score in one] == pytest.approx([score.memorability for score in four], abs=1e-3)
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
@@ -210,6 +206,7 @@ def test_scorers_share_one_network() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
+@pytest.mark.weights
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3), ("bf16", 1e-2)])
 def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
     torch.manual_seed(0)
