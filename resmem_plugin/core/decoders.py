@@ -209,7 +209,12 @@ def _start(count: int, work: Callable[[], None]) -> None:
 
 def _failed(error: BaseException) -> Prepared:
     if isinstance(error, ImageError):
-        return Prepared(error=error)
-    reason = UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}")
-    reason.__cause__ = error  # of an object of the caller's, say: it costs this image only
+        reason = error
+    else:
+        reason = UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}")
+        reason.__cause__ = error  # of an object of the caller's, say: it costs this image only
+    told: BaseException | None = reason
+    while told is not None:  # the frames hold file, picture and future: a circle, which Python is slow to find
+        told.__traceback__ = None
+        told = told.__cause__ or told.__context__
     return Prepared(error=reason)

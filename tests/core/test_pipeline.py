@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from resmem_plugin import Scorer
 from resmem_plugin.core import pipeline
+from resmem_plugin.core.decoders import Prepared
 from resmem_plugin.core.engines.pytorch import PyTorchEngine
 from resmem_plugin.core.images import ImageReader
 from tests.conftest import flat
@@ -91,6 +93,26 @@ def test_thirty_thousand_references_fit_into_300_mb(tmp_path: Path) -> None:
     count, grown_mb = done.stdout.split()
     assert int(count) == 30_000
     assert float(grown_mb) < 300
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_a_failure_keeps_neither_its_file_nor_its_picture(red: Scorer, photos: dict[str, Path]) -> None:
+    """No circle of an error, its frames and its future, which would hold them until Python looks for circles."""
+    content = photos["rocket.jpg"].read_bytes()
+    scores = red.score([b"no picture", content[: len(content) // 3]] * 20, errors="coerce")
+    assert not any(score.ok for score in scores)
+    deadline = time.monotonic() + 20  # the last ones are in the hands of threads that end
+    while any(type(thing) is Prepared for thing in gc.get_objects()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 class _Hanging(http.server.BaseHTTPRequestHandler):
