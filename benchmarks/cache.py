@@ -14,7 +14,7 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from resmem_plugin.demo import photographs
+from examples.demo import photographs
 
 GOAL = 20
 

@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.engines.base import OPERATIONS_AN_IMAGE
-from resmem_plugin.core.engines.cuda import CUDAEngine
-from resmem_plugin.core.images import DecodeMode
-from resmem_plugin.core.model import ResMemNetwork
+from resmem_plugin.core.engines.base import FLOPS_PER_IMAGE
+from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
+from resmem_plugin.core.images.reader import DecodeMode
+from resmem_plugin.core.network.resmem import ResMemNetwork
 
 _SIDE = 8192
 
@@ -35,7 +35,7 @@ def limit_images_per_s() -> float:
     """The rate of one large bf16 matrix product, in images of ResMem a second."""
     a, b = (torch.randn(_SIDE, _SIDE, dtype=torch.bfloat16, device="cuda") for _ in range(2))
     seconds = timed(lambda: a @ b, 20)
-    return float(2 * _SIDE**3 / seconds / OPERATIONS_AN_IMAGE)
+    return float(2 * _SIDE**3 / seconds / FLOPS_PER_IMAGE)
 
 
 def timed(work: Callable[[], object], times: int) -> float:
@@ -53,9 +53,9 @@ def forward_images_per_s(engine: CUDAEngine, batch: npt.NDArray[np.uint8]) -> fl
     """The engine's speed over batches that are decoded and in memory: transfers included, one batch ahead."""
 
     def two_dozen() -> None:
-        waiting = [engine.begin(batch)]
+        waiting = [engine.submit(batch)]
         for _ in range(23):
-            waiting.append(engine.begin(batch))
+            waiting.append(engine.submit(batch))
             waiting.pop(0)()
         waiting.pop()()
 

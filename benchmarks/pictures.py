@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from resmem_plugin.demo import photographs
+from examples.demo import photographs
 
 SMALL = (640, 480)
 LARGE = ((4000, 3000), (3264, 2448))

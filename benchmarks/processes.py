@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.pictures import small
-from resmem_plugin.core import pipeline
-from resmem_plugin.core.images import ImageReader
-from resmem_plugin.core.scorer import available_cores
+from resmem_plugin.core.images.reader import ImageReader
+from resmem_plugin.core.scoring import pipeline
+from resmem_plugin.core.scoring.options import available_cores
 from tests.command import RedEngine
 
 

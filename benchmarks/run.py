@@ -31,12 +31,12 @@ from PIL import Image
 from benchmarks.pictures import KINDS
 from benchmarks.plot import draw
 from benchmarks.variants import OURS, UPSTREAM, Ours, variants
+from examples.demo import photographs
 from resmem_plugin import Scorer
 from resmem_plugin.core.engines.base import Engine
-from resmem_plugin.core.engines.limit import cpu_limit
-from resmem_plugin.core.preprocess import pixels
-from resmem_plugin.core.scorer import available_cores
-from resmem_plugin.demo import photographs
+from resmem_plugin.core.engines.openvino.throughput import peak_throughput
+from resmem_plugin.core.images.preprocess import pixels
+from resmem_plugin.core.scoring.options import available_cores
 from tests.mongod import own_mongod
 
 UPSTREAM_SCRIPT = """
@@ -85,7 +85,7 @@ def forward_alone(paths: Sequence[str], calibration: str, rounds: int) -> None:
         scorer = ours.scorer(calibration)
         runs[f"{ours.name} whole"] = partial(scorer.score, paths)
         runs[f"{ours.name} forward"] = partial(forward_all, scorer.engine, images)
-    limits = {precision: cpu_limit(precision) for precision in dict.fromkeys(each.precision for each in OURS)}
+    limits = {precision: peak_throughput(precision) for precision in dict.fromkeys(each.precision for each in OURS)}
     most: Times = {precision: [] for precision in limits}
 
     def measure_limits() -> None:

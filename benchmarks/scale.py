@@ -19,12 +19,12 @@ import fiftyone as fo
 import psutil
 
 from resmem_plugin import Provenance, Score
-from resmem_plugin.core.progress import Progress
+from resmem_plugin.core.scoring.progress import Progress
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.fields import ScoreField
-from resmem_plugin.fiftyone.panel import MemorabilityPanel
-from resmem_plugin.fiftyone.schema import DEFAULT_FIELD
-from tests.fiftyone.desk import Desk
+from resmem_plugin.fiftyone.app.panel import MemorabilityPanel
+from resmem_plugin.fiftyone.dataset.fields import ScoreField
+from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD
+from tests.fiftyone.app.panel_driver import Desk
 from tests.mongod import own_mongod
 
 CHUNK = 1000

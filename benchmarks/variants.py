@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.engines.openvino import has_bf16
-from resmem_plugin.core.images import DecodeMode
+from resmem_plugin.core.engines.openvino.engine import has_bf16
+from resmem_plugin.core.images.reader import DecodeMode
 
 Score: TypeAlias = "Callable[[Sequence[str]], list[float]]"
 

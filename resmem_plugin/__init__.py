@@ -9,35 +9,39 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from resmem_plugin.core.scores import package_version
-from resmem_plugin.registration import register_accessor
+from resmem_plugin.core.provenance import package_version
+from resmem_plugin.pandas.registration import register_accessor
 
 if TYPE_CHECKING:
-    from resmem_plugin.core.preprocess import transformer
-    from resmem_plugin.core.pretrained import ResMem
-    from resmem_plugin.core.scorer import Scorer, score_images
-    from resmem_plugin.core.scores import Provenance, Score
+    from resmem_plugin.core.images.preprocess import transformer
+    from resmem_plugin.core.network.pretrained import ResMem
+    from resmem_plugin.core.provenance import Provenance
+    from resmem_plugin.core.scores import Score
+    from resmem_plugin.core.scoring.functional import score_images
+    from resmem_plugin.core.scoring.options import ScorerOptions
+    from resmem_plugin.core.scoring.scorer import Scorer
 
-__all__ = ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
+__all__ = ["Provenance", "ResMem", "Score", "Scorer", "ScorerOptions", "score_images", "transformer"]
 
 __version__ = package_version()
 
 register_accessor()
 
-_HOMES = {
-    "Provenance": "resmem_plugin.core.scores",
-    "ResMem": "resmem_plugin.core.pretrained",
+_LAZY = {
+    "Provenance": "resmem_plugin.core.provenance",
+    "ResMem": "resmem_plugin.core.network.pretrained",
     "Score": "resmem_plugin.core.scores",
-    "Scorer": "resmem_plugin.core.scorer",
-    "score_images": "resmem_plugin.core.scorer",
-    "transformer": "resmem_plugin.core.preprocess",
+    "Scorer": "resmem_plugin.core.scoring.scorer",
+    "ScorerOptions": "resmem_plugin.core.scoring.options",
+    "score_images": "resmem_plugin.core.scoring.functional",
+    "transformer": "resmem_plugin.core.images.preprocess",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

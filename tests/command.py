@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pandas  # noqa: F401 (the processes that start from here need not import it)
 import pyarrow.parquet  # noqa: F401
 
-from resmem_plugin import cli, cli_score  # noqa: F401
-from resmem_plugin.core import scorer
+from resmem_plugin import cli
+from resmem_plugin.core.scoring import scorer
 
 
 class RedEngine:
@@ -32,9 +32,9 @@ class RedEngine:
         fails_at: the image at which it fails, counted from 0; None: it never does.
     """
 
-    name, precision, weights, batch_size, can_embed = "red", "fp32", "0" * 64, 4, False
+    name, device_type, precision, weights, batch_size, can_embed = "red", "cpu", "fp32", "0" * 64, 4, False
     calibration: str | None = None
-    ahead = 0
+    lookahead = 0
     decode_jpegs = None
 
     def __init__(self, forward_s: float = 0, fails_at: int | None = None, sociable: bool = True) -> None:
@@ -50,7 +50,7 @@ class RedEngine:
             reds *= 1 + reds.mean() / 1000
         return reds
 
-    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
+    def submit(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
         return partial(self.forward, batch)
 
     def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

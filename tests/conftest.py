@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from resmem_plugin.demo import photographs
+from examples.demo import photographs
 from tests.mongod import own_mongod
 
 if TYPE_CHECKING:
     from resmem_plugin import Scorer
-    from tests.web import WebServer
+    from tests.http_server import WebServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +82,7 @@ def red() -> Scorer:
 @pytest.fixture
 def web() -> Iterator[WebServer]:
     """A web server on this machine that misbehaves as it is asked to."""
-    from tests.web import web_server
+    from tests.http_server import web_server
 
     with web_server() as server:
         yield server

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from resmem_plugin.fiftyone.database import find_database
+from resmem_plugin.fiftyone.setup.database import find_database
 
 _SETTINGS = ("FIFTYONE_DATABASE_URI", "FIFTYONE_PRIVATE_DATABASE_PORT")
 _START_S = 60

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from examples.demo import main, photographs
 from resmem_plugin.core.errors import MissingPackageError
-from resmem_plugin.demo import main, photographs
 
 
 @pytest.mark.weights

@@ -38,7 +38,9 @@ def test_the_import_is_light() -> None:
 
 
 def test_preprocessing_needs_no_torch() -> None:
-    code = "from PIL import Image; from resmem_plugin.core.preprocess import pixels; pixels(Image.new('L', (9, 9)))"
+    code = (
+        "from PIL import Image; from resmem_plugin.core.images.preprocess import pixels; pixels(Image.new('L', (9, 9)))"
+    )
     assert _loaded(code) == set()
 
 

@@ -21,14 +21,15 @@ from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
-from resmem_plugin.core import scorer as scorer_module
+from resmem_plugin.core.cache.folder import cache_folder
 from resmem_plugin.core.errors import OptionError, ScoringError, WeightsCorruptError
-from resmem_plugin.core.images import describe
-from resmem_plugin.core.names import printable, without_secrets
-from resmem_plugin.core.weights import WeightsFile, cache_folder, verify
-from resmem_plugin.gallery import Card, Gallery
+from resmem_plugin.core.images.reader import describe
+from resmem_plugin.core.network.weights import WeightsFile, verify
+from resmem_plugin.core.sanitize import printable, without_secrets
+from resmem_plugin.core.scoring import scorer as scorer_module
+from resmem_plugin.reports.gallery import Card, Gallery
 from tests.conftest import ROOT, flat
-from tests.test_gallery import Elements
+from tests.reports.test_gallery import Elements
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>.png",

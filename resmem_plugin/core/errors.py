@@ -14,7 +14,7 @@ ResMemError
 │   ├── ImageNotFoundError       no such file or URL (also a FileNotFoundError)
 │   ├── UnreadableImageError     there, but a folder, empty, forbidden, truncated or no image
 │   └── UnsupportedImageError    an object that is no image (also a TypeError)
-├── RecordError                  what is scored cannot be kept on the disk
+├── CheckpointError                  what is scored cannot be kept on the disk
 └── ScoringError                 errors="raise" met an ImageError, its cause; `scores` holds what was scored before
 
 ResMemWarning (a UserWarning)
@@ -94,7 +94,7 @@ class UnsupportedImageError(ImageError, TypeError):
     """An object of a type, shape or dtype that is no image."""
 
 
-class RecordError(ResMemError):
+class CheckpointError(ResMemError):
     """What is scored cannot be kept on the disk, so there is no sense in scoring more."""
 
 

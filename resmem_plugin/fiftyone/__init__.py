@@ -6,33 +6,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resmem_plugin.fiftyone.computation import Summary
     from resmem_plugin.fiftyone.compute import compute_memorability
+    from resmem_plugin.fiftyone.dataset.run import Summary
     from resmem_plugin.fiftyone.model import MemorabilityModel
 
 __all__ = ["MemorabilityModel", "Summary", "compute_memorability", "register"]
 
-_HOMES = {
+_LAZY = {
     "MemorabilityModel": "resmem_plugin.fiftyone.model",
-    "Summary": "resmem_plugin.fiftyone.computation",
+    "Summary": "resmem_plugin.fiftyone.dataset.run",
     "compute_memorability": "resmem_plugin.fiftyone.compute",
 }
 
 
 def register(plugin: Any) -> None:
     """Hand the operators and the panel to FiftyOne's plugin loader."""
-    from resmem_plugin.fiftyone.operators import OPERATORS
-    from resmem_plugin.fiftyone.panel import MemorabilityPanel
+    from resmem_plugin.fiftyone.app import OPERATORS
+    from resmem_plugin.fiftyone.app.panel import MemorabilityPanel
 
-    for operator in OPERATORS:
-        plugin.register(operator)
-    plugin.register(MemorabilityPanel)
+    for component in (*OPERATORS, MemorabilityPanel):
+        plugin.register(component)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

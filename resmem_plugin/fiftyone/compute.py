@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from resmem_plugin.core.calibration import sample_of
+from resmem_plugin.core.engines.calibration import sample_of
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.core.progress import reporting
-from resmem_plugin.core.scorer import Scorer
-from resmem_plugin.fiftyone.computation import Computation, Summary
-from resmem_plugin.fiftyone.fields import ScoreWriter
-from resmem_plugin.fiftyone.samples import images_of
-from resmem_plugin.fiftyone.schema import DEFAULT_FIELD, dataset_images, dataset_of
+from resmem_plugin.core.scoring.options import ScorerOptions
+from resmem_plugin.core.scoring.progress import reporting
+from resmem_plugin.core.scoring.scorer import Scorer
+from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
+from resmem_plugin.fiftyone.dataset.run import ScoringRun, Summary
+from resmem_plugin.fiftyone.dataset.samples import images_of
+from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, dataset_images, dataset_of
 
 if TYPE_CHECKING:
-    from resmem_plugin.core.cache import CacheOption
-    from resmem_plugin.core.progress import ProgressOption
+    from resmem_plugin.core.cache.scores import CacheOption
+    from resmem_plugin.core.scoring.progress import ProgressOption
 
 
 def compute_memorability(
@@ -104,31 +106,27 @@ def prepare(
     skip_failures: bool,
     cache: CacheOption = None,
     scorer: Scorer | None = None,
-) -> Computation:
+) -> ScoringRun:
     """Check everything, then load the network; changes nothing. For arguments and errors see `compute_memorability`."""
     dataset_of(samples).reload()  # another process may have scored since it was loaded
     samples, patches_field = images_of(samples, patches_field)
     writer = ScoreWriter.of(samples, memorability_field, patches_field)
+    options = ScorerOptions(
+        device=device, precision=precision, batch_size=batch_size, num_workers=num_workers, cache=cache
+    )
     if scorer is None:
-        scorer = Scorer(
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            cache=cache,
-            exif_transpose=patches_field is not None,
-            calibration=_calibration(samples, writer, anew=overwrite) if precision == "int8" else None,
-        )
-    elif (device, precision, batch_size, num_workers, cache) != ("auto", "auto", None, None, None):
-        raise OptionError(
-            "scorer brings its own device, precision, batch_size, num_workers and cache: give these to Scorer()"
-        )
-    elif patches_field is not None and not scorer.provenance.exif_transpose:
-        raise OptionError("boxes are relative to the upright picture: give a Scorer(exif_transpose=True)")
-    return Computation(samples, writer, scorer, overwrite=overwrite, skip_failures=skip_failures)
+        calibration = _calibration(samples, writer, anew=overwrite) if precision == "int8" else None
+        scorer = Scorer.of(replace(options, exif_transpose=patches_field is not None, calibration=calibration))
+    else:
+        options.check_unused()
+        if patches_field is not None and not scorer.provenance.exif_transpose:
+            raise OptionError("boxes are relative to the upright image: give a Scorer(exif_transpose=True)")
+    return ScoringRun(samples, writer, scorer, overwrite=overwrite, skip_failures=skip_failures)
 
 
 def _calibration(samples: Any, writer: ScoreWriter, *, anew: bool) -> Sequence[object] | str:
     """What int8 is calibrated on: what the field's scores were, or a sample of the data set's images."""
-    told = None if anew else (writer.target.provenance or {}).get("calibration")
-    return str(told) if told else sample_of(dataset_images(samples).values("filepath"))[0]
+    known = None if anew else writer.target.provenance
+    if known is not None and known.calibration:
+        return known.calibration
+    return sample_of(dataset_images(samples).values("filepath"))[0]

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core.errors import ImageError, OptionError, UnreadableImageError
-from resmem_plugin.core.images import DecodeMode, ImageReader, describe
-from resmem_plugin.core.preprocess import pixels
-from resmem_plugin.core.scorer import Scorer
+from resmem_plugin.core.images.preprocess import pixels
+from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe
+from resmem_plugin.core.scoring.options import ScorerOptions
+from resmem_plugin.core.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -83,18 +84,18 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
         storage_options: Mapping[str, Any] | None = None,
         scorer: Scorer | None = None,
     ) -> None:
-        options: dict[str, Any] = {
-            "device": device,
-            "precision": precision,
-            "batch_size": batch_size,
-            "decode": decode,
-            "weights": weights,
-            "exif_transpose": exif_transpose,
-            "storage_options": storage_options,
-        }
-        if scorer is not None and list(options.values()) != ["auto", "auto", None, "exact", None, False, None]:
-            raise OptionError("a scorer brings its own options: give either scorer= or the others")
-        self.scorer = scorer or Scorer(**options)
+        options = ScorerOptions(
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            decode=decode,
+            weights=weights,
+            exif_transpose=exif_transpose,
+            storage_options=storage_options,
+        )
+        if scorer is not None:
+            options.check_unused()
+        self.scorer = scorer or Scorer.of(options)
         _ = self.scorer.engine  # which int8 has only once it is calibrated
 
     @property

@@ -6,10 +6,10 @@ import time
 
 from torch import Tensor
 
-from resmem_plugin.core import scorer
-from resmem_plugin.core.engines.choice import Choice
-from resmem_plugin.core.engines.pytorch import PyTorchEngine
-from resmem_plugin.core.weights import WeightsFile
+from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
+from resmem_plugin.core.engines.resolve import Choice
+from resmem_plugin.core.network.weights import WeightsFile
+from resmem_plugin.core.scoring import scorer
 from tests.models import Red
 
 SECONDS_AN_IMAGE = 0.15

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.gallery import Card, Gallery
+from resmem_plugin.reports.gallery import Card, Gallery
 from tests.browser.conftest import MakeDataset, Open, Serve
 from tests.browser.pages import App, eventually, settled
 from tests.browser.stand_ins import REASON, SECONDS_AN_IMAGE

@@ -9,8 +9,8 @@ import csv
 import warnings
 from pathlib import Path
 
-from resmem_plugin.demo import photographs
-from tests.pictures import ENCODED
+from examples.demo import photographs
+from tests.sample_images import ENCODED
 from tests.upstream import scores
 
 TABLE = Path(__file__).with_name("golden.csv")

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from resmem_plugin import ResMem, Scorer, transformer
 from tests import upstream
 from tests.core import golden
-from tests.pictures import photograph
+from tests.sample_images import photograph
 
 pytestmark = pytest.mark.weights
 

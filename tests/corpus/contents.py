@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageCms
 
-from tests.pictures import photograph
+from tests.sample_images import photograph
 
 picture = functools.cache(photograph)
 """The one picture that is in all of them."""

@@ -38,7 +38,7 @@ from tests.corpus.contents import (
     ycck,
 )
 from tests.corpus.kinds import Kind, file
-from tests.pictures import ENCODED
+from tests.sample_images import ENCODED
 
 DAMAGED = "^damaged or cut short, it cannot be decoded .*: replace it with an intact copy$"
 RARE = "^it begins like .*, but is damaged, cut short or of a rare kind .*: replace it .*, or convert it to PNG$"

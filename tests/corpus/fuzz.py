@@ -25,8 +25,8 @@ from pathlib import Path
 from PIL import Image
 
 from resmem_plugin.core.errors import ImageError
-from resmem_plugin.core.images import ImageReader
-from resmem_plugin.core.preprocess import pixels
+from resmem_plugin.core.images.preprocess import pixels
+from resmem_plugin.core.images.reader import ImageReader
 from tests.corpus.seeds import seeds
 
 PIXELS = 4_000_000

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from resmem_plugin.core.sources import LARGEST_FILE
+from resmem_plugin.core.images.sources import LARGEST_FILE
 from tests.corpus.contents import encoded
 from tests.corpus.encoded import DAMAGED
 from tests.corpus.kinds import Kind, file

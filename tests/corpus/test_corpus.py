@@ -27,9 +27,9 @@ import resmem_plugin  # noqa: F401 (registers df.resmem)
 from resmem_plugin import Scorer, transformer
 from resmem_plugin.cli import main
 from resmem_plugin.core.engines.base import Engine
-from resmem_plugin.core.engines.pytorch import PyTorchEngine
+from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
 from resmem_plugin.core.errors import ClippedImagesWarning, FailedImagesWarning
-from resmem_plugin.core.images import ImageReader, to_rgb
+from resmem_plugin.core.images.reader import ImageReader, to_rgb
 from tests.corpus.encoded import ENCODED_KINDS
 from tests.corpus.kinds import Kind
 from tests.corpus.objects import OBJECT_KINDS
@@ -150,7 +150,7 @@ def through_the_command_line(corpus: Corpus, names: list[str]) -> list[Outcome]:
         return PyTorchEngine(corpus.model(names), device="cpu")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("resmem_plugin.core.scorer.load_engine", engine)
+        patch.setattr("resmem_plugin.core.scoring.scorer.load_engine", engine)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
         assert main(["score", "-", "-0", "-q", "--overwrite", "--batch-size", "4", "-o", str(out)]) == 1
     rows = [json.loads(line) for line in out.read_text().splitlines()]

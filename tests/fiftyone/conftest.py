@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.core import scorer
-from resmem_plugin.core.calibration import Calibration, calibration_id
-from resmem_plugin.core.engines.choice import Choice
-from resmem_plugin.core.weights import WeightsFile
+from resmem_plugin.core.engines.calibration import Calibration, calibration_id
+from resmem_plugin.core.engines.resolve import Choice
+from resmem_plugin.core.network.weights import WeightsFile
+from resmem_plugin.core.scoring import scorer
 from tests.command import RedEngine
 from tests.models import Red
 

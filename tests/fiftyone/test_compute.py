@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.calibration import Calibration, calibration_id
+from resmem_plugin.core.engines.calibration import Calibration, calibration_id
 from resmem_plugin.core.errors import CalibrationWarning, OptionError, ScoringError
-from resmem_plugin.core.progress import Progress
+from resmem_plugin.core.scoring.progress import Progress
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.fields import METHOD, ScoreField
+from resmem_plugin.fiftyone.dataset.fields import METHOD, ScoreField
 from tests.models import Red
 
 
@@ -129,7 +129,7 @@ def test_a_model_that_fails_at_once_costs_no_old_score(dataset: Any, reds: list[
     with pytest.raises(ScoringError, match="the card fell out"):
         compute_memorability(dataset, scorer=failing, overwrite=True)
     assert dataset.values("memorability") == before
-    assert ScoreField(dataset, "memorability").provenance["provenance"] == red.provenance.id  # type: ignore[index]
+    assert ScoreField(dataset, "memorability").provenance == red.provenance
 
 
 def test_a_model_that_fails_midway_keeps_what_it_scored(dataset: Any, reds: list[str]) -> None:

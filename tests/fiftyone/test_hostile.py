@@ -14,15 +14,15 @@ from fiftyone.operators.executor import ExecutionContext, ExecutionError, Execut
 from markdown_it import MarkdownIt
 
 from resmem_plugin import Scorer
-from resmem_plugin.core import scorer as scorer_module
 from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.scoring import scorer as scorer_module
 from resmem_plugin.fiftyone import MemorabilityModel, compute_memorability
-from resmem_plugin.fiftyone.forms import code, plain
-from resmem_plugin.fiftyone.operators import OPERATORS
-from tests.fiftyone.desk import Desk
+from resmem_plugin.fiftyone.app import OPERATORS
+from resmem_plugin.fiftyone.app.text import code, plain
+from tests.fiftyone.app.panel_driver import Desk
+from tests.http_server import PICTURE, WebServer
 from tests.models import Red
 from tests.test_security import HOSTILE, Order
-from tests.web import PICTURE, WebServer
 
 PLUGIN = "@resmem/memorability"
 MARKUP = (

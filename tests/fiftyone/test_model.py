@@ -17,7 +17,7 @@ from torch import Tensor
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError, UnreadableImageError
-from resmem_plugin.core.preprocess import pixels
+from resmem_plugin.core.images.preprocess import pixels
 from resmem_plugin.fiftyone.model import LoadedImage, MemorabilityModel, load_image
 from tests.conftest import flat
 from tests.models import Red

@@ -15,7 +15,7 @@ import pytest
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError, WeightsNotFoundError
-from resmem_plugin.core.weights import PUBLISHED_SHA256
+from resmem_plugin.core.network.weights import PUBLISHED_SHA256
 from resmem_plugin.fiftyone.model import MemorabilityModel
 
 SOURCE = Path(__file__).parents[2] / "resmem_plugin" / "fiftyone" / "zoo"

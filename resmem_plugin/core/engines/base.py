@@ -1,30 +1,33 @@
-"""What every engine is: something that runs the network forward over a batch of preprocessed images."""
+"""The interface of an engine: what runs the network forward over a batch of preprocessed images."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core.errors import ForkError
 
-OPERATIONS_AN_IMAGE = 27.16e9
-"""Operations of a forward pass over one image, a multiplication and an addition being two."""
-
+FLOPS_PER_IMAGE = 27.16e9
+"""Floating-point operations of a forward pass per image, a multiplication and an addition counting as two."""
 
 DecodeJPEGs: TypeAlias = Callable[[Sequence[bytes]], "list[npt.NDArray[np.uint8] | None]"]
-"""JPEG files -> what the network sees of them, uint8 (227, 227, 3) each, None for one that cannot be decoded so."""
+"""JPEG files -> preprocessed images, uint8 (227, 227, 3) each; None for one that cannot be decoded this way."""
 
 
-class Engine(Protocol):
-    """One way to run the network forward. Engines are safe to share between threads and never change once built."""
+class EngineInfo(Protocol):
+    """What a provenance records of an engine."""
 
     @property
     def name(self) -> str:
-        """The engine's name in a provenance, such as "pytorch"."""
+        """The engine's name, such as "pytorch"."""
+
+    @property
+    def device_type(self) -> str:
+        """Where it runs: "cpu", "cuda" or "mps"."""
 
     @property
     def precision(self) -> str:
@@ -32,15 +35,38 @@ class Engine(Protocol):
 
     @property
     def calibration(self) -> str | None:
-        """What names the images that int8 was calibrated on; None in other precisions."""
+        """The id of the images that int8 was calibrated on; None in other precisions."""
 
     @property
     def weights(self) -> str:
         """SHA-256 of the weights file, or an identity of the caller's own model."""
 
     @property
+    def decode_jpegs(self) -> DecodeJPEGs | None:
+        """What decodes JPEGs on the device, or None if it cannot."""
+
+
+class ExpectedEngine(NamedTuple):
+    """What is known of an engine before it is loaded; see `EngineInfo`."""
+
+    name: str
+    device_type: str
+    precision: str
+    calibration: str | None
+    weights: str
+    decode_jpegs: DecodeJPEGs | None = None
+
+
+class Engine(EngineInfo, Protocol):
+    """One way to run the network forward. Engines are thread-safe and never change once built."""
+
+    @property
     def batch_size(self) -> int:
-        """The number of images a batch at which this engine on its device is as quick as it gets."""
+        """The number of images per batch at which this engine is fastest on its device."""
+
+    @property
+    def lookahead(self) -> int:
+        """Batches to submit before the first one's scores are collected: 1 for an asynchronous device, else 0."""
 
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 RGB images (B, 227, 227, 3) -> memorability (B,); a score depends on its own image alone.
@@ -49,16 +75,8 @@ class Engine(Protocol):
             EvalModeError: if the model was switched to training mode.
         """
 
-    @property
-    def ahead(self) -> int:
-        """Batches to begin before the first one's scores are asked for: 1 for a device that works by itself, else 0."""
-
-    @property
-    def decode_jpegs(self) -> DecodeJPEGs | None:
-        """What decodes JPEGs where the network runs, on a device that can."""
-
-    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
-        """Begin `forward` on a device that works by itself; what is returned gives the scores (B,)."""
+    def submit(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
+        """Start `forward` on an asynchronous device; the function returned waits for the scores (B,)."""
 
     @property
     def can_embed(self) -> bool:
@@ -73,8 +91,13 @@ class Engine(Protocol):
         """
 
 
-def require_process(loader: int) -> None:
-    """See that a network runs in the process that loaded it, whose id this is.
+def jpeg_decoder(engine: EngineInfo, decode: str, *, exif_transpose: bool) -> DecodeJPEGs | None:
+    """What decodes JPEGs on the engine's device, if these options allow other pixels than Pillow's."""
+    return engine.decode_jpegs if decode == "fast" and not exif_transpose else None
+
+
+def check_not_forked(loader: int) -> None:
+    """Check that a network runs in the process that loaded it, whose id this is.
 
     Raises:
         ForkError: if it does not.

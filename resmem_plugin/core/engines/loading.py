@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from resmem_plugin.core.calibration import Calibration, calibration_id
-from resmem_plugin.core.engines.choice import Choice
-from resmem_plugin.core.weights import WeightsFile
+from resmem_plugin.core.engines.calibration import Calibration, calibration_id
+from resmem_plugin.core.engines.resolve import Choice
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.network.weights import WeightsFile
 
 if TYPE_CHECKING:
     from resmem_plugin.core.engines.base import Engine
-    from resmem_plugin.core.engines.pytorch import Model
+    from resmem_plugin.core.engines.pytorch.engine import Model, PyTorchEngine
 
-_SHARED = 2
+_MAX_CACHED = 2
 
 _loading = threading.Lock()
 _loaded: OrderedDict[tuple[WeightsFile, Choice, str | None], Engine] = OrderedDict()
@@ -33,14 +35,28 @@ def load_engine(weights: WeightsFile, choice: Choice, calibration: Calibration |
         if key not in _loaded:
             _loaded[key] = _load(weights, choice, calibration)
         _loaded.move_to_end(key)
-        while len(_loaded) > _SHARED:
+        while len(_loaded) > _MAX_CACHED:
             _loaded.popitem(last=False)
         return _loaded[key]
 
 
-def callers_engine(model: Model, choice: Choice) -> Engine:
-    """What runs a network of the caller's."""
-    return _pytorch(model, choice)
+def engine_for_model(model: Model, choice: Choice, weights_id: str | None = None) -> PyTorchEngine:
+    """The engine of a caller's own network; its `weights_id` is what it was in another process."""
+    return _pytorch(model, choice, weights=weights_id)
+
+
+def picklable_model(model: Model) -> Model:
+    """A model that another process can load, whatever devices it has.
+
+    Raises:
+        OptionError: for a function or class without a name that the other process could import.
+    """
+    name = getattr(model, "__qualname__", type(model).__qualname__)
+    if "<" in name:  # "<lambda>", "f.<locals>.g"
+        raise OptionError(
+            f"the model {name} cannot be pickled: define the function or class at the top level of a module"
+        )
+    return copy.deepcopy(model).to("cpu") if hasattr(model, "to") else model
 
 
 def expected_images_per_s(choice: Choice) -> float | None:
@@ -48,27 +64,27 @@ def expected_images_per_s(choice: Choice) -> float | None:
     if choice.device != "cpu":
         return None
     if choice.engine == "openvino":
-        from resmem_plugin.core.engines import limit
+        from resmem_plugin.core.engines.openvino import throughput
 
-        return limit.expected_images_per_s(choice.precision)
-    from resmem_plugin.core.engines import pytorch
+        return throughput.expected_images_per_s(choice.precision)
+    from resmem_plugin.core.engines.pytorch import throughput as pytorch_throughput
 
-    return pytorch.expected_images_per_s(choice.precision)
+    return pytorch_throughput.expected_images_per_s(choice.precision)
 
 
 def _load(weights: WeightsFile, choice: Choice, calibration: Calibration | None) -> Engine:
     if choice.engine == "openvino":
-        from resmem_plugin.core.engines.openvino import OpenVINOEngine
+        from resmem_plugin.core.engines.openvino.engine import OpenVINOEngine
 
         return OpenVINOEngine(weights, precision=choice.precision, calibration=calibration)
-    from resmem_plugin.core.pretrained import load_resmem
+    from resmem_plugin.core.network.pretrained import load_resmem
 
     return _pytorch(load_resmem(weights), choice, weights=weights.sha256, own=True)
 
 
-def _pytorch(model: Model, choice: Choice, **options: Any) -> Engine:
-    from resmem_plugin.core.engines.cuda import CUDAEngine
-    from resmem_plugin.core.engines.pytorch import PyTorchEngine
+def _pytorch(model: Model, choice: Choice, **options: Any) -> PyTorchEngine:
+    from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
+    from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
 
     kind = CUDAEngine if choice.device.startswith("cuda") else PyTorchEngine
     return kind(model, device=choice.device, precision=choice.precision, **options)

@@ -32,7 +32,7 @@ def download_model(model_name: str, model_path: str) -> None:
         WeightsNotFoundError: if the weights are not.
     """
     with _needing_the_package(model_name):
-        from resmem_plugin.core.weights import LICENCE, find_weights
+        from resmem_plugin.core.network.weights import LICENCE, find_weights
 
     note = {
         "about": "ResMem's weights were found. They stay where pip put them, and this file is all that FiftyOne keeps.",

@@ -1,0 +1,136 @@
+"""The commands of `resmem` that need FiftyOne: `resmem plugin` and `resmem app`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.jobs.inputs import read_inputs
+
+if TYPE_CHECKING:
+    from resmem_plugin.fiftyone import Summary
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to argparse's subparsers."""
+    plugin = commands.add_parser(
+        "plugin",
+        help="make the plugin known to FiftyOne, or take it away",
+        description="Make the plugin known to FiftyOne: a small folder among its plugins, which leads to this package.",
+    )
+    plugin.set_defaults(run=_plugin)
+    plugin.add_argument(
+        "action",
+        choices=("install", "uninstall", "path"),
+        help="write the folder or bring it up to date; remove it; or say where FiftyOne finds the plugin",
+    )
+
+    app = commands.add_parser(
+        "app",
+        help="score a folder and open it in the FiftyOne App",
+        description="Score a folder's images into a FiftyOne data set that stays, and open it in the App until Ctrl-C, "
+        "the most memorable first. Run again, it goes on: new images are added, scores that are there stay.",
+        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted before the App was open.",
+    )
+    app.set_defaults(run=_app)
+    app.add_argument("folder", metavar="FOLDER", help="what counts as an image in it is as in `resmem score`")
+    app.add_argument("-r", "--recursive", action="store_true", help="look into its subfolders too")
+    app.add_argument("--name", help="the data set's name (default: the folder's)")
+    app.add_argument("--overwrite", action="store_true", help="score again what has a score, with these options")
+    app.add_argument(
+        "--address", default="127.0.0.1", help="where to serve the App (default: 127.0.0.1, this machine only)"
+    )
+    app.add_argument("--port", type=_port, default=5151, metavar="N", help="its port (default: 5151)")
+    app.add_argument("--no-browser", action="store_true", help="serve the App without opening a browser")
+    app.add_argument(
+        "--batch-size", type=int, metavar="N", help="images a forward pass (default: what suits the device)"
+    )
+    app.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)")
+    app.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    app.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    app.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError(text)
+    return port
+
+
+def _plugin(options: argparse.Namespace) -> int:
+    from resmem_plugin.fiftyone.setup.install import NAME, find_copies, install, is_disabled, uninstall
+
+    if options.action == "uninstall":
+        removed = uninstall()
+        echo_err(f"removed {removed}" if removed else "the plugin is not installed: nothing to remove")
+        return 0
+    if options.action == "install":
+        print(install())
+        echo_err(f"{NAME} is installed; next: `fiftyone app launch`, open a dataset, press the button above the grid")
+    else:
+        copies = find_copies()
+        if not copies:
+            echo_err("error: FiftyOne does not have the plugin: `resmem plugin install` gives it")
+            return 1
+        print(copies[0].folder)
+        if not copies[0].current:
+            echo_err(
+                "warning: another version of this package wrote that: bring it up to date with `resmem plugin install`"
+            )
+        for other in copies[1:]:
+            echo_err(f"warning: there is another copy in {other.folder}, which FiftyOne passes over: {other.removal}")
+    if is_disabled():
+        echo_err(f"warning: the plugin is switched off: `fiftyone plugins enable {NAME}` switches it on")
+    return 0
+
+
+def _app(options: argparse.Namespace) -> int:
+    if not os.path.isdir(options.folder):
+        raise OptionError(f"{options.folder} is not a folder: name a folder of images")
+    folder = os.path.abspath(options.folder)
+    _, images = read_inputs([folder], path_column="path", root=None, recursive=options.recursive, null=False)
+
+    from resmem_plugin.fiftyone.setup import launch
+
+    launch.check_address(options.address, options.port)
+    dataset, left_out = launch.folder_dataset(folder, [str(path) for path in images], name=options.name)
+    if left_out:
+        echo_err(f"warning: {left_out} images are left out: FiftyOne cannot hold names that are not UTF-8")
+    summary = _score(dataset, options)
+
+    with launch.ensure_plugin() as known, contextlib.suppress(KeyboardInterrupt):
+        where = {"address": options.address, "port": options.port, "browser": not options.no_browser}
+        with launch.app_session(dataset, summary.field, **where) as session:
+            echo_err(f"the App is at {session.url}, its data set is {dataset.name!r}; Ctrl-C ends it")
+            if not known:
+                echo_err("the plugin is there for this session only: `resmem plugin install` makes it stay")
+            session.wait(-1)
+    return int(left_out + summary.failed > 0)
+
+
+def _score(dataset: Any, options: argparse.Namespace) -> Summary:
+    """Score what has no score yet, and say how it went."""
+    from resmem_plugin.fiftyone import compute_memorability
+
+    try:
+        summary = compute_memorability(
+            dataset,
+            overwrite=options.overwrite,
+            batch_size=options.batch_size,
+            num_workers=options.num_workers,
+            device=options.device,
+            precision=options.precision,
+            progress=False if options.quiet else None,
+        )
+    except KeyboardInterrupt:
+        echo_err("what was scored is kept: the same command goes on from there")
+        raise
+    before = f", {summary.skipped} had their score already" if summary.skipped else ""
+    failed = f", {summary.failed} failed: {summary.field}_error says why" if summary.failed else ""
+    echo_err(f"{summary.scored} of {summary.total} scored{before}{failed}")
+    return summary

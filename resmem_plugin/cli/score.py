@@ -1,0 +1,188 @@
+"""The command `resmem score`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from resmem_plugin.cli.cache import add_option as add_cache_option
+from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.jobs.checkpoint import Checkpoint
+from resmem_plugin.jobs.inputs import read_inputs
+from resmem_plugin.jobs.job import Job
+from resmem_plugin.jobs.outputs import Outputs, check_columns
+from resmem_plugin.jobs.results import Results
+from resmem_plugin.jobs.signals import exit_on_signal
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.provenance import Provenance
+    from resmem_plugin.core.scoring.scorer import Scorer
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    score = commands.add_parser(
+        "score",
+        help="score images, folders or a table of paths",
+        description="Score images. Prints csv (path, memorability, error, provenance), or writes what -o names. Until "
+        "that is done, each score is kept in FILE.partial as soon as it is there, and --resume goes on from it. In csv "
+        "and tsv a relative path that a spreadsheet would take for a formula (its first character is =, +, -, @, a tab "
+        "or a line end) gets ./ in front; a table's own cells come out as they went in.",
+        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended (SIGTERM).",
+    )
+    score.set_defaults(run=_score)
+    score.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IMAGE|FOLDER|TABLE|-",
+        help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
+    )
+    score.add_argument(
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="look into the folders' subfolders too (links to folders are not followed, hidden files left out)",
+    )
+    score.add_argument(
+        "-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as find -print0 does"
+    )
+    score.add_argument(
+        "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
+    )
+    score.add_argument("--root", metavar="FOLDER", help="where relative paths of a table or list start (default: here)")
+    score.add_argument("-o", "--output", metavar="FILE", help="write .csv, .tsv, .jsonl or .parquet instead of stdout")
+    score.add_argument("--html", metavar="FILE", help="write a gallery of the pictures, the most memorable first")
+    existing = score.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with -o FILE where a run stopped, was killed or has finished: what it scored, known by path and "
+        "place, is kept",
+    )
+    score.add_argument("--retry-failed", action="store_true", help="with --resume: score again what had failed")
+    score.add_argument(
+        "--errors",
+        choices=("raise", "coerce"),
+        default="coerce",
+        help="an image that fails: stop there, or give it an empty score and the reason (default: coerce)",
+    )
+    score.add_argument(
+        "--batch-size", type=int, metavar="N", help="images a forward pass (default: what suits the device)"
+    )
+    score.add_argument(
+        "--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)"
+    )
+    score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    score.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: auto)")
+    score.add_argument(
+        "--calibration",
+        metavar="IMAGE|FOLDER|ID",
+        nargs="+",
+        help="for int8: images to calibrate on, or the calibration in the provenance of earlier scores (default: a "
+        "sample of the images that are scored)",
+    )
+    score.add_argument("--engine", default="auto", help="auto, pytorch or openvino (default: auto)")
+    score.add_argument(
+        "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.006"
+    )
+    score.add_argument(
+        "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
+    )
+    score.add_argument(
+        "--exif-transpose", action="store_true", help="turn images upright by their EXIF orientation first"
+    )
+    add_cache_option(score)
+    score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def _score(options: argparse.Namespace) -> int:
+    outputs = _outputs(options)
+    with _checkpoint(options) as checkpoint:
+        with exit_on_signal(checkpoint.close) if checkpoint is not None else exit_on_signal():
+            table, images = read_inputs(
+                options.inputs,
+                path_column=options.path_column,
+                root=options.root,
+                recursive=options.recursive,
+                null=options.null,
+            )
+            check_columns(table, options.path_column)
+            results = Results.empty(len(images))
+            if checkpoint is not None and options.resume:
+                checkpoint.load(results, images, table, options.path_column)
+            scorer = _scorer(options, images, None if checkpoint is None else checkpoint.provenance)
+        job = Job(table, images, results, outputs, checkpoint, stop_at_failure=options.errors == "raise")
+        rows = results.to_score(scorer.batch_size or scorer.engine.batch_size, retry_failed=options.retry_failed)
+        if results.done:
+            echo_err(f"{results.done} of {len(images)} images were done before; {len(rows)} are left to score")
+        scored = job.score(scorer, rows, progress=False if options.quiet else None)
+        _report(scored.messages)
+        if scored.exit_code and checkpoint is not None:
+            return scored.exit_code
+        finished = job.finish(scorer)
+        _report(finished.messages)
+        return scored.exit_code or finished.exit_code
+
+
+def _report(messages: Sequence[str]) -> None:
+    for message in messages:
+        echo_err(message)
+
+
+def _outputs(options: argparse.Namespace) -> Outputs:
+    if options.resume and options.output is None:
+        raise OptionError("--resume goes on with a file: name it with -o")
+    if options.retry_failed and not options.resume:
+        raise OptionError("--retry-failed goes with --resume, which reads what had failed")
+    outputs = Outputs(options.output, options.html)
+    outputs.check(may_exist=options.overwrite or options.resume)
+    return outputs
+
+
+def _checkpoint(options: argparse.Namespace) -> contextlib.AbstractContextManager[Checkpoint | None]:
+    if options.output is None:
+        return contextlib.nullcontext()
+    return Checkpoint(options.output, resume=options.resume, overwrite=options.overwrite)
+
+
+def _scorer(options: argparse.Namespace, images: list[object], before: Provenance | None) -> Scorer:
+    from resmem_plugin.core.images.reader import require_files
+    from resmem_plugin.core.scoring.options import ScorerOptions
+    from resmem_plugin.core.scoring.scorer import Scorer
+
+    if options.errors == "raise":
+        require_files(images)
+    return Scorer.of(
+        ScorerOptions(
+            device=options.device,
+            engine=options.engine,
+            precision=options.precision,
+            batch_size=options.batch_size,
+            num_workers=options.num_workers,
+            decode=options.decode,
+            weights=options.weights,
+            cache=options.cache,
+            exif_transpose=options.exif_transpose,
+            calibration=_calibration(options, images, before),
+        )
+    )
+
+
+def _calibration(
+    options: argparse.Namespace, images: list[object], before: Provenance | None
+) -> Sequence[object] | str | None:
+    """What int8 is calibrated on: what was named, or what it was before, or a sample of the images."""
+    from resmem_plugin.core.engines.calibration import is_calibration_id, sample_of
+
+    named = options.calibration
+    if named is None:
+        if options.precision != "int8":
+            return None
+        return before.calibration if before is not None and before.calibration else sample_of(images)[0]
+    if len(named) == 1 and is_calibration_id(named[0]):
+        return str(named[0])
+    return read_inputs(named, path_column="path", root=None, recursive=options.recursive, null=False)[1]

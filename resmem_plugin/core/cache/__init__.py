@@ -1,0 +1,1 @@
+"""Scores and converted weights kept between runs."""

@@ -1,0 +1,152 @@
+"""One SQLite file of scores: made, recognised as ours, and when it is damaged set quarantined."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from resmem_plugin.core.errors import OptionError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, which moves no file that somebody has open
+    fcntl = None  # type: ignore[assignment]
+
+_APPLICATION_ID = 0x52654D31
+_WAIT_S = 20.0
+_JOURNAL_BYTES = 4 << 20
+_TABLE = """CREATE TABLE scores (
+    image BLOB NOT NULL,
+    provenance TEXT NOT NULL,
+    memorability REAL NOT NULL,
+    clipped INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (image, provenance)
+)"""
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A cache's file while it is open.
+
+    Attributes:
+        connection: to it; in autocommit mode, and for any thread, one at a time.
+        file: which file it is: another may take its place.
+        quarantined: where the damaged one is now that was there before, or None.
+    """
+
+    connection: sqlite3.Connection
+    file: os.stat_result
+    quarantined: Path | None
+
+
+def open_file(path: Path) -> OpenFile:
+    """Open a cache's file, or make it where there is none, or only a damaged one; other processes may do the same.
+
+    Raises:
+        OptionError: if it is another application's database, which is left as it is.
+        sqlite3.Error, OSError: if it cannot be used.
+    """
+    with _exclusive_lock(path):
+        _check_application_id(path)
+        quarantined = None
+        try:
+            connection = _connect(path)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            quarantined = _move_damaged(path)
+            connection = _connect(path)
+        return OpenFile(connection, os.stat(path), quarantined)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it is the file that is at fault, and not its folder, the disk or a lock."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def check_application_id(path: Path) -> None:
+    """See that a file, if there is one, is no other application's database; changes nothing.
+
+    Raises:
+        OptionError: if it is one.
+        OSError: if its folder cannot be read.
+    """
+    with _exclusive_lock(path):
+        _check_application_id(path)
+
+
+def quarantine(path: Path, damaged: os.stat_result) -> Path | None:
+    """Move a damaged file out of the way; gives its new name, or None if another process has moved it already.
+
+    Raises:
+        OSError: if it cannot be moved.
+    """
+    with _exclusive_lock(path):
+        try:
+            return _move_damaged(path) if os.path.samestat(os.stat(path), damaged) else None
+        except FileNotFoundError:
+            return None
+
+
+@contextlib.contextmanager
+def _exclusive_lock(path: Path) -> Iterator[None]:
+    """Let no other process make, open or move a cache in this folder: SQLite's own locks do not reach that far."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _check_application_id(path: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+            ((application,),) = connection.execute("PRAGMA application_id")
+            ((pages,),) = connection.execute("PRAGMA page_count")
+    except sqlite3.Error:  # it cannot be read: opening it will tell why
+        return
+    if application != _APPLICATION_ID and pages:
+        raise OptionError(f"{path} is another application's database, not a cache of scores: name another file")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA auto_vacuum = FULL")  # counts in a new file only
+        table = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'scores'").fetchone()
+        if table is None:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(_TABLE)
+        elif table != (_TABLE,):
+            raise sqlite3.DatabaseError("it holds another table than this version's")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _move_damaged(path: Path) -> Path:
+    quarantined = next(name for number in count(1) if not (name := Path(f"{path}.damaged-{number}")).exists())
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(f"{path}-wal", f"{quarantined}-wal")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}-shm")
+    os.rename(path, quarantined)
+    return quarantined

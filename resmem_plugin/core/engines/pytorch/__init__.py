@@ -1,0 +1,1 @@
+"""PyTorch on a CPU, on CUDA and on MPS."""

@@ -1,0 +1,95 @@
+"""Which engine runs where in which precision: decided before any is imported, and without torch where no GPU can be."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from typing import NamedTuple
+
+from resmem_plugin.core.errors import MissingPackageError, OptionError
+
+ENGINES = ("auto", "pytorch", "openvino")
+
+_OPENVINO_PRECISIONS = ("auto", "fp32", "bf16", "int8")
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", r"C:\Windows\System32\nvcuda.dll")
+"""One of these is there wherever torch could find a GPU on Linux, in WSL, with ROCm or on Windows."""
+
+
+class Choice(NamedTuple):
+    """What runs the network.
+
+    Attributes:
+        engine: "pytorch" or "openvino".
+        device: "cpu", "cuda", "cuda:N" or "mps".
+        precision: "fp32", "bf16", "fp16" or "int8".
+    """
+
+    engine: str
+    device: str
+    precision: str
+
+
+def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
+    """What "auto" comes to here: OpenVINO on a CPU if it is installed and has the precision, else PyTorch.
+
+    Raises:
+        MissingPackageError: for OpenVINO where it is not installed.
+        OptionError: for what does not exist, or cannot be had here.
+    """
+    if engine not in ENGINES:
+        raise OptionError(f"engine must be {', '.join(ENGINES[:-1])} or {ENGINES[-1]}, not {engine!r}")
+    if engine == "openvino":
+        return _openvino(device, precision)
+    may = engine == "auto" and _is_installed() and precision in _OPENVINO_PRECISIONS and _is_cpu(device)
+    if may and (precision != "bf16" or _has_bf16()):
+        return _openvino(device, precision)
+    if precision == "int8":
+        raise OptionError(
+            "precision='int8' is for the published network, on a CPU, with OpenVINO: leave model and engine out, name "
+            "device='cpu', and pip install 'resmem-plugin[int8]'"
+        )
+    from resmem_plugin.core.engines.pytorch.engine import resolve
+
+    return Choice("pytorch", *resolve(device, precision))
+
+
+def _openvino(device: str, precision: str) -> Choice:
+    if not _is_installed():
+        raise MissingPackageError('engine="openvino" needs OpenVINO: pip install "resmem-plugin[openvino]"')
+    if device not in ("auto", "cpu"):
+        raise OptionError(f"the openvino engine runs on the CPU, not on device={device!r}: use engine='pytorch' there")
+    if precision not in _OPENVINO_PRECISIONS:
+        raise OptionError(
+            f"precision must be {', '.join(_OPENVINO_PRECISIONS[:-1])} or int8 with the openvino engine, not "
+            f"{precision!r}"
+        )
+    if precision == "bf16" and not _has_bf16():
+        raise OptionError(
+            "this processor has no bfloat16 (AVX-512 BF16 or AMX on x86): use precision='fp32', which is quicker here, "
+            "or engine='pytorch', which reckons it slowly"
+        )
+    return Choice("openvino", "cpu", "fp32" if precision == "auto" else precision)
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _has_bf16() -> bool:
+    from resmem_plugin.core.engines.openvino.engine import has_bf16
+
+    return has_bf16()
+
+
+def _is_cpu(device: str) -> bool:
+    """Whether that device is the CPU; torch is asked only where it is loaded, or where there may be a GPU."""
+    if device != "auto":
+        return device == "cpu"
+    is_mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
+    if "torch" not in sys.modules and not is_mac and not any(map(os.path.exists, _GPU_DRIVERS)):
+        return True
+    from resmem_plugin.core.engines.pytorch.engine import resolve
+
+    return resolve("auto", "auto")[0] == "cpu"

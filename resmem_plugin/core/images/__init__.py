@@ -1,0 +1,1 @@
+"""From a reference to an image to the network's input."""

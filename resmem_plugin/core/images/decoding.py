@@ -1,0 +1,219 @@
+"""Encoded bytes -> a PIL image, within bounds. Knows nothing of where they come from, nor of what is done with it.
+
+It stands for `Image.open`, and tries the same formats in the same order, but those that would start another program.
+What a file may cost is bounded by Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`. Image.open refuses twice as many
+pixels and warns from half of that on; here such a picture is scored without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from PIL import Image, JpegImagePlugin
+
+from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
+
+NEEDS_MEMORY = "it needs more memory than there is: scale it down, or decode fewer at once with num_workers"
+
+_Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot read what it would have accepted
+
+_EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and the like must not run on what one scores
+_NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open goes on after
+_PREFIX_BYTES = 16
+_JPEG_SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
+_JPEG_END = b"\xff\xd9"
+_MAX_SCANS = 20  # a progressive JPEG has about ten
+_warnings_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _OptionalFormat:
+    """A format that another package teaches Pillow.
+
+    Attributes:
+        name: of the format.
+        package: what to install.
+        module: what to import, which may be all it takes.
+        register: the function of the module that adds the format, if one must be called.
+    """
+
+    name: str
+    package: str
+    module: str
+    register: str | None = None
+
+    def add(self) -> bool:
+        """Teach Pillow the format; False where the package is not installed."""
+        try:
+            module = importlib.import_module(self.module)
+        except ImportError:
+            return False
+        if self.register:
+            getattr(module, self.register)()
+        return True
+
+
+_HEIC = _OptionalFormat("HEIC", "pillow-heif", "pillow_heif", "register_heif_opener")
+_JPEG_XL = _OptionalFormat("JPEG XL", "pillow-jxl-plugin", "pillow_jxl")
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+
+
+def decode(content: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
+    """Decode the first picture of a file.
+
+    Args:
+        content: the file.
+        draft: let the JPEG decoder scale a picture down that is larger than this; other formats ignore it.
+
+    Raises:
+        ImageError: if there is no picture in it that Pillow can read to the end, or it would cost too much.
+    """
+    with image_errors():
+        try:
+            return _decoded(content, draft)
+        except Warning:  # a program's filters may make Pillow's warnings errors: no score depends on them
+            with _suppress_warnings():
+                return _decoded(content, draft)
+
+
+def plain_jpeg_pixels(content: bytes) -> int:
+    """The pixels of a JPEG that every decoder understands as Pillow does: whole, grey or YCbCr, not too large.
+
+    For any other file it is 0.
+    """
+    if not content.startswith(b"\xff\xd8") or content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN):
+        return 0
+    try:
+        with image_errors():
+            image = _identify(content)
+            _check_cost(image, content)
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return 0
+            is_ycbcr = image.mode == "RGB" and image.info.get("adobe_transform") != 0 and image.layer[0][0] != ord("R")
+            return image.width * image.height if is_ycbcr or image.mode == "L" else 0
+    except ImageError:
+        return 0
+
+
+@contextlib.contextmanager
+def image_errors() -> Iterator[None]:
+    """Turn whatever Pillow raises over a picture into an `ImageError` that says what to do."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(
+            f"too large ({_message(error)}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        ) from error
+    except MemoryError as error:
+        raise UnreadableImageError(NEEDS_MEMORY) from error
+    except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
+        if "MAX_TEXT" in str(error):  # of an iCCP, zTXt or iTXt chunk
+            raise UnreadableImageError(
+                f"its text or colour profile unpacks to more than Pillow allows ({error}): save it again without, or "
+                "raise the limit if you trust it"
+            ) from error
+        raise UnreadableImageError(
+            f"damaged or cut short, it cannot be decoded ({_message(error)}): replace it with an intact copy"
+        ) from error
+
+
+@contextlib.contextmanager
+def _suppress_warnings() -> Iterator[None]:
+    """Ignore warnings: one thread at a time, for the filters are the whole process's (until Python 3.14's option)."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _decoded(content: bytes, draft: tuple[int, int] | None) -> Image.Image:
+    image = _identify(content)
+    _check_cost(image, content)
+    if draft is not None:
+        image.draft(image.mode, draft)
+    image.load()
+    return image
+
+
+def _identify(content: bytes) -> Image.Image:
+    """What the first format that recognises the content makes of it, not yet decoded."""
+    addable = _optional_format(content)
+    begun: list[str] = []
+    absent: list[str] = []
+    for name, factory, accept in _formats(addable):
+        verdict = _verdict(accept, content)
+        if isinstance(verdict, str):  # Pillow was built without it
+            absent.append(verdict)
+        elif verdict and name in _EXTERNAL_FORMATS:
+            raise UnsupportedImageError(f"{name}, which other programs would have to draw: convert it to PNG")
+        elif verdict:
+            try:
+                return factory(io.BytesIO(content), "")
+            except _NOT_THIS_FORMAT as error:
+                if accept is not None:
+                    begun.append(f"{name}, but is damaged, cut short or of a rare kind ({_message(error)})")
+    raise UnreadableImageError(_unidentified_reason(content, addable, begun, absent))
+
+
+def _verdict(accept: _Accept | None, content: bytes) -> bool | str:
+    try:
+        return accept is None or accept(content[:_PREFIX_BYTES])
+    except _NOT_THIS_FORMAT:
+        return False
+
+
+def _formats(addable: _OptionalFormat | None) -> Iterator[tuple[str, Callable[..., Image.Image], _Accept | None]]:
+    """Pillow's formats, in its own order: the common ones first, for loading all takes a while."""
+    known: set[str] = set()
+    for prepare in (Image.preinit, Image.init, *([addable.add] if addable is not None else [])):
+        prepare()
+        for name, (factory, accept) in list(Image.OPEN.items()):  # a copy: other threads may be adding to it
+            if name not in known:
+                known.add(name)
+                yield name, factory, accept
+
+
+def _optional_format(content: bytes) -> _OptionalFormat | None:
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+        return _HEIC
+    return _JPEG_XL if content.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")) else None
+
+
+def _unidentified_reason(content: bytes, addable: _OptionalFormat | None, begun: list[str], absent: list[str]) -> str:
+    if not content:
+        return "empty (0 bytes): read or download it again"
+    if addable is not None and not addable.add():
+        return (
+            f"{addable.name}, which Pillow cannot read by itself: pip install {addable.package}, or convert it to JPEG "
+            "or PNG"
+        )
+    if begun:
+        return f"it begins like {' and like '.join(begun)}: replace it with an intact copy, or convert it to PNG"
+    told = "; ".join([f"it starts with {content[:_PREFIX_BYTES]!r}", *absent])
+    return f"not an image that Pillow can read ({told}): convert it to JPEG or PNG, or leave it out"
+
+
+def _message(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check_cost(image: Image.Image, content: bytes) -> None:
+    """Refuse what `Image.open` refuses, and a JPEG that is to be gone over again and again."""
+    if Image.MAX_IMAGE_PIXELS is None:
+        return
+    pixels, most, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
+    if pixels > most:
+        raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {most}")
+    if image.format in ("JPEG", "MPO"):
+        scans = content.count(_JPEG_SCAN)
+        if scans * pixels > _MAX_SCANS * most:
+            raise Image.DecompressionBombError(f"a JPEG of {size} pixels in {scans} scans")

@@ -1,0 +1,250 @@
+"""What counts as an image, and how a reference to one becomes a PIL image, under a stated policy.
+
+The default policy is upstream's recipe, `Image.open(path).convert("RGB")`: the first frame, EXIF orientation ignored,
+alpha dropped, CMYK converted without its profile, and values above 8 bits clipped at 255. That last step destroys most
+16-bit, 32-bit and float pictures: they get upstream's score, and their caller a `ClippedImagesWarning`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resmem_plugin.core.errors import (
+    ImageError,
+    ImageNotFoundError,
+    MissingValueError,
+    OptionError,
+    ScoringError,
+    UnsupportedImageError,
+)
+from resmem_plugin.core.images.decoding import decode, image_errors
+from resmem_plugin.core.images.sources import Sources, is_url
+from resmem_plugin.core.sanitize import printable, without_secrets
+
+ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
+"""A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4)."""
+
+DecodeMode: TypeAlias = Literal["exact", "fast"]
+
+MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
+"""The reason why there is no score where there was no image."""
+
+_FAILURE = "_resmem_failure"
+_EXIF_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DRAFT_SIZE = (768, 768)  # three times what the network's resize asks for: scores move by at most 0.006
+_load_lock = threading.Lock()  # Pillow's lazy load is not thread-safe, and a caller may hand in one image many times
+
+
+def is_missing(reference: object) -> bool:
+    """Whether a value stands for no image: None, NaN, NaT or pandas' NA."""
+    if reference is None or isinstance(reference, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
+        return reference is None
+    try:
+        return bool(reference != reference)
+    except Exception:  # pandas' NA refuses to be a truth value, a tensor has many
+        return type(reference).__name__ == "NAType"
+
+
+def describe(reference: object) -> str:
+    """A short name of an image for messages, safe to show: its path or URL, or what kind of object it is."""
+    if isinstance(reference, (str, os.PathLike)):
+        with contextlib.suppress(Exception):  # of a path that cannot tell its name
+            return printable(without_secrets(os.fsdecode(reference)))
+    if isinstance(reference, bytes):
+        return f"<{len(reference)} bytes>"
+    if isinstance(reference, Image.Image):
+        return f"<PIL image {reference.width}x{reference.height} {reference.mode}>"
+    if isinstance(reference, np.ndarray):
+        return f"<array {reference.shape} {reference.dtype}>"
+    return f"<{type(reference).__name__} object>"
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image as Pillow's `convert("RGB")` gives it: alpha dropped, CMYK without a profile, 16 bits clipped at 255.
+
+    Raises:
+        UnsupportedImageError: for a mode that Pillow cannot convert.
+    """
+    if image.mode == "RGB":
+        return image
+    if isinstance(image.info.get("transparency"), bytes):  # the conversion drops it too, but with a warning
+        image = image.copy()
+        del image.info["transparency"]
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise UnsupportedImageError(
+            f"mode {image.mode} cannot be converted to RGB ({error}): convert it yourself first"
+        ) from error
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """An RGB image, and whether its conversion to 8 bits clipped most of its tones."""
+
+    image: Image.Image
+    clipped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageReader:
+    """Turns references to images into RGB images; safe to share between threads.
+
+    Args:
+        decode: "exact" gives upstream's pixels; "fast" lets the JPEG decoder scale large photographs down first.
+        exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
+        storage_options: for URLs, passed to their fsspec filesystem.
+    """
+
+    decode: DecodeMode = "exact"
+    exif_transpose: bool = False
+    storage_options: Mapping[str, Any] | None = None
+    _sources: Sources = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.decode not in ("exact", "fast"):
+            raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
+        object.__setattr__(self, "_sources", Sources(self.storage_options))
+
+    def fetch(self, reference: object) -> bytes | Image.Image | npt.NDArray[np.uint8]:
+        """Bring a reference's content into memory, still encoded.
+
+        Raises:
+            ImageError: if it is missing, not there, unreadable or no image.
+        """
+        if is_missing(reference):
+            raise MissingValueError(MISSING_VALUE)
+        if isinstance(reference, (str, os.PathLike)):
+            return self._sources.read(reference)
+        if isinstance(reference, (bytearray, memoryview)):
+            return bytes(reference)
+        if isinstance(reference, (bytes, Image.Image)):
+            return reference
+        if isinstance(reference, np.ndarray):
+            return _check_array(reference)
+        raise UnsupportedImageError(
+            f"not an image but an object of type {type(reference).__name__}: "
+            "give a path, a URL, bytes, a PIL image or a uint8 array"
+        )
+
+    def open(self, content: bytes | Image.Image | npt.NDArray[np.uint8]) -> OpenedImage:
+        """Decode what `fetch` brought.
+
+        Raises:
+            ImageError: if Pillow cannot read it to the end, or not convert it to RGB.
+        """
+        with image_errors():
+            if isinstance(content, Image.Image):
+                image = _loaded(content)
+            elif isinstance(content, np.ndarray):
+                image = Image.fromarray(content)
+            else:
+                image = decode(content, draft=_DRAFT_SIZE if self.decode == "fast" else None)
+            if not (image.width and image.height):
+                raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels: there is nothing to see")
+            if self.exif_transpose:
+                image = _apply_exif(image)
+            return OpenedImage(to_rgb(image), _is_clipped(image))
+
+    def read(self, reference: object) -> OpenedImage:
+        """`fetch`, then `open`."""
+        return self.open(self.fetch(reference))
+
+    def close(self) -> None:
+        """Close the archives that were opened on the way; reading again opens them again."""
+        self._sources.close()
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """Load a caller's image once. Pillow forgets that it failed, and would give half a picture the next time."""
+    with _load_lock:
+        failure = getattr(image, _FAILURE, None)
+        if failure is None:
+            try:
+                with image_errors():
+                    image.load()
+            except ImageError as error:
+                failure = error
+                setattr(image, _FAILURE, error)
+    if failure is not None:
+        raise type(failure)(str(failure)) from failure
+    return image
+
+
+def _apply_exif(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # metadata that cannot be read turn no picture
+        orientation = None
+    turn = _EXIF_TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8:
+        raise UnsupportedImageError(
+            f"an array of {array.dtype}, not uint8: convert it to 0-255, as in (x * 255).round().astype('uint8')"
+        )
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise UnsupportedImageError(
+            f"an array of shape {array.shape}: an image has (H, W), (H, W, 3) or (H, W, 4), and is not empty"
+        )
+    return array
+
+
+def _is_clipped(image: Image.Image) -> bool:
+    """Whether values lie outside 0-255, or are floats in 0-1 that all turn black."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return False
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    return bool(not (low >= 0 and high <= 255) or (image.mode == "F" and 0 < high <= 1))  # not: NaN compares to nothing
+
+
+def iterable_of_images(images: Iterable[object]) -> Iterable[object]:
+    """Refuse what can be iterated over but is one image."""
+    one = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
+    if one or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
+        shown = repr(images) if isinstance(images, (str, os.PathLike)) else describe(images)
+        raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")
+    return images
+
+
+def require_files(images: Sequence[object]) -> None:
+    """Look for the local files among the images.
+
+    Raises:
+        ScoringError: if some do not exist.
+    """
+    missing = [describe(image) for image in images if _is_missing_file(image)]
+    if missing:
+        raise ScoringError(
+            f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
+        ) from ImageNotFoundError(missing[0])
+
+
+def _is_missing_file(image: object) -> bool:
+    if not isinstance(image, (str, os.PathLike)) or is_url(image):
+        return False
+    try:
+        return not os.path.exists(image)
+    except Exception:  # a path that cannot tell its name: its own row will say so
+        return False

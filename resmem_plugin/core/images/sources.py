@@ -1,0 +1,113 @@
+"""Where an image's bytes come from: a local file or an fsspec URL. Knows nothing of what is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
+from resmem_plugin.core.images.remote import RemoteReader
+
+LARGEST_FILE = 1 << 30
+"""Bytes of the largest file that is read: about as much as the largest picture that Pillow decodes, uncompressed."""
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
+
+
+def is_url(reference: object) -> bool:
+    """Whether a reference is an fsspec URL (`https://`, `s3://`, `zip://a.jpg::b.zip`, ...) and not a local path."""
+    return isinstance(reference, str) and _SCHEME.match(reference) is not None
+
+
+def join_root(root: str | os.PathLike[str], path: str) -> str:
+    """The path, if relative, as seen from `root`, a folder or a URL; URLs and absolute paths stay as they are."""
+    start = os.fspath(root)
+    if is_url(path) or os.path.isabs(path):
+        return path
+    return f"{start.rstrip('/')}/{path}" if is_url(start) else os.path.join(start, path)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Reads the bytes behind paths and URLs; safe to share between threads.
+
+    Args:
+        storage_options: passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for s3.
+    """
+
+    storage_options: Mapping[str, Any] | None = None
+    _remote: RemoteReader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_remote", RemoteReader(self.storage_options))
+
+    def read(self, reference: str | bytes | os.PathLike[Any]) -> bytes:
+        """The bytes behind a path or URL.
+
+        Raises:
+            ImageError: if there is nothing, or nothing readable, there.
+        """
+        path = os.fspath(reference)
+        if isinstance(path, str) and path.startswith(("file://", "local://")):
+            from fsspec.implementations.local import LocalFileSystem
+
+            path = LocalFileSystem._strip_protocol(path)
+        if isinstance(path, str) and is_url(path):
+            return self._remote.read(path)
+        if self.storage_options:
+            raise UnreadableImageError(
+                "a local path, and storage_options are for URLs: leave them out, or score URLs apart"
+            )
+        return _read_file(path)
+
+    def close(self) -> None:
+        """Close the archives; they are opened again when they are needed."""
+        self._remote.close()
+
+
+def _read_file(path: str | bytes) -> bytes:
+    try:
+        _check_file(os.stat(path))  # first: opening some devices does things
+        with open(path, "rb", opener=_open_nonblocking) as file:
+            _check_file(os.fstat(file.fileno()))  # again: it may be another by now
+            content = file.read()
+    except UnreadableImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageNotFoundError(
+            "no such file: check the path, and the folder that relative paths start from"
+        ) from error
+    except PermissionError as error:
+        raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnreadableImageError(f"cannot be opened ({_first_line(error)}): check its name and its folder") from error
+    except MemoryError as error:
+        raise UnreadableImageError("larger than the memory that is free: scale it down") from error
+    if not content:  # None: a file of the kernel's that has nothing to say now
+        raise UnreadableImageError("empty file (0 bytes): copy or download it again")
+    return content
+
+
+def _open_nonblocking(path: str | bytes, flags: int) -> int:
+    """Open a file as `open` does, but a FIFO with nobody at its other end too."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_file(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImageError("a folder, not an image: give the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
+    if status.st_size > LARGEST_FILE:
+        raise UnreadableImageError(
+            f"a file of {status.st_size:,} bytes, more than the {LARGEST_FILE:,} that are read: scale it down"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,182 @@
+"""Decoding in a process of its own: it takes no share of the caller's GIL, and takes nothing along when it is killed.
+
+The process is started by hand, for `multiprocessing` would run the caller's main module again. It gets the bytes of a
+file and gives pixels back, both through pipes; what it cannot decode the caller decodes himself, and so learns why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin.core.images.decoding import NEEDS_MEMORY
+from resmem_plugin.core.images.preprocess import INPUT_SHAPE, pixels
+from resmem_plugin.core.images.reader import DecodeMode, ImageReader
+
+_CODE = f"import sys; sys.path[:] = sys.argv[3:]; from {__name__} import serve; serve(*sys.argv[1:3])"
+_READY = b"resmem-plugin decodes\n"
+_REQUEST = struct.Struct("<qQ")  # the most pixels an image may have, -1 for any number; bytes of the file that follows
+_DECODED, _CLIPPED, _FAILED, _MEMORY = b"+", b"!", b"-", b"m"
+_ANSWER_BYTES = math.prod(INPUT_SHAPE)
+_TRIES = 2
+_PIPE_BYTES = 1 << 20
+_EXIT_TIMEOUT_S = 5
+
+
+class _Running(NamedTuple):
+    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    answers: IO[bytes]
+
+
+class DecodeProcess:
+    """Decodes for one thread, in a process that is started when it is needed, and anew when it was killed.
+
+    Args:
+        reader: the decode mode and EXIF policy.
+    """
+
+    def __init__(self, reader: ImageReader) -> None:
+        self._options = (reader.decode, str(int(reader.exif_transpose)))
+        self._running: _Running | None = None
+        self._can_start = bool(sys.executable) and not getattr(sys, "frozen", False)  # else -c would start a program
+
+    def decode(self, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
+        """The first picture of a file: uint8 (227, 227, 3), and whether its tones were clipped.
+
+        Returns:
+            None, if there is none that the process can decode, or no process can be had.
+
+        Raises:
+            UnreadableImageError: if it needs more memory than there is, or the process was killed over it and another
+                one too.
+        """
+        ended = 0
+        for _ in range(_TRIES):
+            if self._running is None and not self._start():
+                return None
+            try:
+                return _ask(cast("_Running", self._running), content)
+            except (BrokenPipeError, EOFError):
+                ended = self.close(patience_s=_EXIT_TIMEOUT_S)
+            except UnreadableImageError:
+                raise
+            except BaseException:
+                self.close()  # for it may have more to say, which would be taken for the next answer
+                raise
+        raise UnreadableImageError(
+            f"the process that decoded it ended ({_cause(ended)}), and so did another: it may need more memory than "
+            "there is, so scale it down, or decode fewer at once with num_workers"
+        )
+
+    def close(self, patience_s: float = 0) -> int:
+        """End the process: its exit code, or the negative number of the signal that killed it.
+
+        Args:
+            patience_s: wait that long for it to end by itself.
+        """
+        running, self._running = self._running, None
+        if running is None:
+            return 0
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.process.wait(patience_s)
+        running.process.kill()  # not by closing its pipe: a process that the caller forked may hold that open
+        with contextlib.suppress(BrokenPipeError), running.process:  # which closes the pipes
+            pass
+        return running.process.returncode
+
+    def _start(self) -> bool:
+        """Start the process, and wait until it can be asked; where that fails once it is not tried again."""
+        if not self._can_start:
+            return False
+        self._can_start = False
+        package = str(Path(__file__).parents[3])  # an empty entry of the path would be whatever folder this runs in
+        try:
+            process = subprocess.Popen(  # noqa: S603 (this package's own code)
+                [sys.executable, "-c", _CODE, *self._options, *filter(None, map(str, sys.path)), package],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,  # Ctrl-C is the caller's to hear
+            )
+        except (OSError, ValueError):
+            return False
+        self._running = _Running(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
+        if sys.platform == "linux":
+            import fcntl
+
+            for pipe in self._running[1:]:
+                with contextlib.suppress(OSError):  # a user's pipes may be used up; the usual ones are only slower
+                    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        for line in self._running.answers:  # something else may print as Python starts
+            if line.endswith(_READY):
+                self._can_start = True
+                return True
+        self.close()
+        return False
+
+
+def _ask(running: _Running, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
+    most = -1 if Image.MAX_IMAGE_PIXELS is None else int(min(Image.MAX_IMAGE_PIXELS, 1 << 62))
+    running.requests.write(_REQUEST.pack(most, len(content)))
+    running.requests.write(content)
+    running.requests.flush()
+    verdict = _read(running.answers, 1)
+    if verdict == _MEMORY:
+        raise UnreadableImageError(NEEDS_MEMORY)
+    if verdict == _FAILED:
+        return None
+    if verdict not in (_DECODED, _CLIPPED):
+        raise EOFError
+    seen = np.frombuffer(_read(running.answers, _ANSWER_BYTES), np.uint8).reshape(INPUT_SHAPE)
+    return seen, verdict == _CLIPPED
+
+
+def serve(decode: DecodeMode, exif_transpose: str) -> None:
+    """What the process does: decode what comes through standard input, until that is closed."""
+    reader = ImageReader(decode=decode, exif_transpose=exif_transpose == "1")
+    if sys.stderr is None:  # the caller's is closed, and the next file to be opened would stand in its place
+        os.open(os.devnull, os.O_WRONLY)
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever prints must not do so among the answers
+    with contextlib.suppress(BrokenPipeError, EOFError):
+        answers.write(_READY)
+        while True:
+            most, size = _REQUEST.unpack(_read(requests, _REQUEST.size))
+            content = _read(requests, size)
+            Image.MAX_IMAGE_PIXELS = None if most < 0 else most
+            answers.write(_answer(reader, content))
+
+
+def _answer(reader: ImageReader, content: bytes) -> bytes:
+    try:
+        opened = reader.open(content)
+        return (_CLIPPED if opened.clipped else _DECODED) + pixels(opened.image).tobytes()
+    except Exception as error:  # the caller will see it himself, but for what could cost him his life
+        return _MEMORY if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError) else _FAILED
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    content = pipe.read(size)
+    if len(content) < size:
+        raise EOFError
+    return content
+
+
+def _cause(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"

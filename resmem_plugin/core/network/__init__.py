@@ -1,0 +1,1 @@
+"""The ResMem network and its published weights."""

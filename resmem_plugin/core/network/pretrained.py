@@ -1,0 +1,136 @@
+"""Load the weights, and `ResMem`, the network that can come with them.
+
+They are read without unpickling code, and kept as safetensors in a per-user cache folder, so that the next load maps
+the file instead of reading it. What lies in that folder is trusted, as what lies in site-packages is: it is not hashed
+again at every start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from resmem_plugin.core.atomic import replacing
+from resmem_plugin.core.errors import CacheWarning, OptionError, WeightsCorruptError, warn
+from resmem_plugin.core.network.resmem import ResMemNetwork
+from resmem_plugin.core.network.weights import LICENCE, WeightsFile, find_weights, verify
+
+_logger = logging.getLogger(__name__)
+
+
+class ResMem(ResMemNetwork):
+    """ResMem, with upstream's state dict: a drop-in for `resmem.ResMem`.
+
+    Args:
+        pretrained: load the published weights (see `find_weights`) instead of initialising 131 million at random.
+        cruise_altitude: width of `conv3` and `conv4`; the published weights have 384.
+
+    Raises:
+        WeightsError: with `pretrained=True`, if the published weights cannot be had.
+        ValueError: with `pretrained=True` and another `cruise_altitude` than theirs.
+    """
+
+    def __init__(self, pretrained: bool = False, cruise_altitude: int = 384) -> None:
+        if pretrained and cruise_altitude != 384:
+            raise OptionError(
+                f"the published weights have cruise_altitude=384, not {cruise_altitude}: use pretrained=False"
+            )
+        with torch.device("meta") if pretrained else contextlib.nullcontext():
+            super().__init__(cruise_altitude)
+        if pretrained:
+            self.load_state_dict(load_weights(find_weights()), assign=True)
+
+
+def load_resmem(weights: WeightsFile, *, keep: bool = True) -> ResMem:
+    """The network with these weights, without first initialising it; see `load_weights`."""
+    with torch.device("meta"):
+        network = ResMem()
+    network.load_state_dict(load_weights(weights, keep=keep), assign=True)
+    return network
+
+
+def load_weights(weights: WeightsFile, *, keep: bool = True) -> dict[str, Tensor]:
+    """Load a state dict on the CPU, from the cache if it is there; otherwise convert it and keep it there.
+
+    The tensors map the cached file privately: changing them does not change the file.
+
+    Args:
+        weights: the file.
+        keep: False for one who keeps it in another form: then it is not converted.
+
+    Raises:
+        WeightsCorruptError: if the file has another hash, is cut short, or holds another network's tensors.
+    """
+    if not weights.trusted:
+        verify(weights)
+    cached = _load_cached(weights)
+    if cached is not None:
+        return cached
+    if weights.trusted:
+        verify(weights)
+    state = _read(weights)
+    wrong = _wrong_entries(state)
+    if wrong:
+        raise WeightsCorruptError(
+            f"{weights.path} does not hold ResMem's state dict: {len(wrong)} entries are missing, unknown, or of "
+            f"another shape or dtype, such as {', '.join(wrong[:3])}"
+        )
+    _logger.warning("ResMem's weights are used under the %s.", LICENCE)  # said once: the next load is from the cache
+    if not keep:
+        return state
+    _keep(state, weights)
+    return _load_cached(weights) or state
+
+
+def _read(weights: WeightsFile) -> dict[str, Tensor]:
+    try:
+        if weights.path.suffix == ".safetensors":
+            return safetensors.torch.load_file(weights.path)
+        state: dict[str, Tensor] = torch.load(weights.path, map_location="cpu", weights_only=True, mmap=True)
+        return state
+    except Exception as error:  # a damaged zip, a refused pickle, an old format: whatever it is, these are no weights
+        raise WeightsCorruptError(  # without torch's words: they recommend to run the code
+            f"{weights.path} cannot be read as a state dict without running code from it ({type(error).__name__}): "
+            "save one with safetensors.torch.save_file"
+        ) from error
+
+
+def _wrong_entries(state: object) -> list[str]:
+    """The entries that are missing, unknown, or of another shape or dtype than ResMem's."""
+    with torch.device("meta"):
+        expected = {key: (tensor.shape, tensor.dtype) for key, tensor in ResMemNetwork().state_dict().items()}
+    found = {
+        key: (tensor.shape, tensor.dtype)
+        for key, tensor in (state.items() if isinstance(state, dict) else ())
+        if isinstance(tensor, torch.Tensor) and not tensor.is_meta
+    }
+    return sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+
+
+def _load_cached(weights: WeightsFile) -> dict[str, Tensor] | None:
+    try:
+        with safetensors.safe_open(weights.cached, framework="pt") as file:
+            if (file.metadata() or {}).get("sha256") != weights.sha256:
+                return None
+        return safetensors.torch.load_file(weights.cached)
+    except (OSError, safetensors.SafetensorError):  # not there, or damaged: it is made again
+        return None
+
+
+def _keep(state: dict[str, Tensor], weights: WeightsFile) -> None:
+    try:
+        weights.cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(weights.cached) as unfinished:
+            tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+            safetensors.torch.save_file(tensors, unfinished, metadata={"sha256": weights.sha256, "licence": LICENCE})
+    except (OSError, safetensors.SafetensorError) as error:
+        warn(
+            f"the converted weights could not be kept in {weights.cached.parent} ({error}): every start will be "
+            "slower. Make the folder writable, or set RESMEM_CACHE_DIR to one that is",
+            CacheWarning,
+        )

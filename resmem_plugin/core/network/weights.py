@@ -1,0 +1,123 @@
+"""Find and verify the weights, without torch; `pretrained` loads them.
+
+The published weights are never part of this package: they come from the PyPI distribution `resmem` 1.1.6, under the
+University of Chicago's ResMem Non-commercial License. They are recognised by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from resmem_plugin.core import settings
+from resmem_plugin.core.cache.folder import cache_folder
+from resmem_plugin.core.errors import WeightsCorruptError, WeightsNotFoundError
+
+PUBLISHED_SHA256 = "8e4b8ab0ac338909add68a674e9bd4c1602350731abe7f97bc060dc159706a53"
+"""SHA-256 of `model.pt` in the `resmem` 1.1.6 distribution."""
+
+LICENCE = (
+    "University of Chicago ResMem Non-commercial License: research and other non-commercial use only; "
+    "it stands in the `resmem` distribution that brings the weights"
+)
+
+_INSTALL = 'pip install "resmem-plugin[weights]"'
+_REINSTALL = "pip install --force-reinstall --no-deps resmem==1.1.6"
+_GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_NAMED_HASH = re.compile(r"(?P<path>.+)#sha256=(?P<sha256>[0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """A weights file and the SHA-256 it must have.
+
+    Attributes:
+        path: where it lies.
+        sha256: the hash it must have; by default that of the published weights.
+        trusted: whether a copy in the cache may stand for it without reading the file again: so for an installed
+            distribution, whose files pip has checked, and not for a path that somebody named.
+    """
+
+    path: Path
+    sha256: str = PUBLISHED_SHA256
+    trusted: bool = False
+
+    @property
+    def cached(self) -> Path:
+        """Where the converted copy lies, or will."""
+        return cache_folder() / f"weights-{self.sha256}.safetensors"
+
+
+def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
+    """Find the weights, without reading them.
+
+    Args:
+        path: the published `model.pt`, or a safetensors or PyTorch file of a state dict of the same network named with
+            its hash, `"mine.pt#sha256=0123..."`. Default: the path in `RESMEM_WEIGHTS`, then the installed `resmem`
+            distribution, which is not imported.
+
+    Raises:
+        WeightsNotFoundError: if there is no such file, or no such distribution.
+        WeightsCorruptError: if it is a git-lfs pointer.
+    """
+    named = os.fspath(path) if path is not None else settings.read("RESMEM_WEIGHTS")
+    if named:
+        match = _NAMED_HASH.fullmatch(named)
+        weights = (
+            WeightsFile(path=Path(os.path.expanduser(match["path"])), sha256=match["sha256"].lower())
+            if match
+            else WeightsFile(path=Path(os.path.expanduser(named)))
+        )
+        if not weights.path.is_file():
+            raise WeightsNotFoundError(
+                f"no weights file at {weights.path}: correct the path, or leave it (and RESMEM_WEIGHTS) out and "
+                f"install the published weights with {_INSTALL}"
+            )
+    else:
+        weights = WeightsFile(path=_installed_weights(), trusted=True)
+    try:
+        with open(weights.path, "rb") as file:
+            start = file.read(len(_GIT_LFS_POINTER))
+    except OSError as error:
+        raise WeightsNotFoundError(f"{weights.path} cannot be read ({error}): make it readable to this user") from error
+    if start == _GIT_LFS_POINTER:
+        raise WeightsCorruptError(
+            f"{weights.path} is a git-lfs pointer, not the weights: run `git lfs install && git lfs pull` in that "
+            f"checkout, or install the published weights with {_INSTALL}"
+        )
+    return weights
+
+
+def verify(weights: WeightsFile) -> None:
+    """Compare a file's SHA-256 with the one it must have.
+
+    Raises:
+        WeightsCorruptError: if they differ.
+    """
+    digest = hashlib.sha256()
+    with open(weights.path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    found = digest.hexdigest()
+    if found != weights.sha256:
+        raise WeightsCorruptError(
+            f"{weights.path} ({weights.path.stat().st_size:,} bytes) has SHA-256 {found}, not {weights.sha256}: it is "
+            f"damaged, cut short, or not the published weights. Get these with `{_REINSTALL}`; to use other weights on "
+            f"purpose, name their hash: weights='{weights.path}#sha256={found}'"
+        )
+
+
+def _installed_weights() -> Path:
+    spec = importlib.util.find_spec("resmem")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "model.pt"
+        if path.is_file():
+            return path
+    raise WeightsNotFoundError(
+        f"ResMem's weights are not installed: {_INSTALL} (489 MB, {LICENCE}), "
+        "or set RESMEM_WEIGHTS to a copy of its model.pt"
+    )

@@ -1,0 +1,1 @@
+"""From references to images to scores: options, the scorer and its pipeline."""

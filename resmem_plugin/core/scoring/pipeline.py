@@ -1,0 +1,155 @@
+"""Decode, batch, forward: in order, in bounded memory, and with decoding overlapping the forward pass.
+
+With a cache, an image whose score is kept is neither decoded nor waits for a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from resmem_plugin.core.cache.scores import CachedScore, CacheSession
+from resmem_plugin.core.engines.base import Engine, jpeg_decoder
+from resmem_plugin.core.errors import ClippedImagesWarning, ImageError, UnreadableImageError, warn
+from resmem_plugin.core.images.reader import ImageReader
+from resmem_plugin.core.scoring.preparation import FETCH_THREADS, Decoders, Prepared
+
+_MAX_WAIT_BATCHES = 4
+"""With a cache, a batch goes forward before it is full when it has this many times its size of images in all."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image."""
+
+    memorability: float
+    clipped: bool
+    error: ImageError | None
+
+
+_Scores: TypeAlias = "Callable[[], npt.NDArray[np.float32]]"
+
+
+def run(
+    images: Iterable[object],
+    *,
+    reader: ImageReader,
+    engine: Engine,
+    batch_size: int,
+    num_workers: int,
+    cached: CacheSession | None = None,
+    processes_after: int | None = None,
+) -> Iterator[Outcome]:
+    """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
+
+    Args:
+        images: references to images; a generator is read about two batches lookahead, and no more than six.
+        reader: turns a reference into an image.
+        engine: runs the network.
+        batch_size: images a forward pass.
+        num_workers: images decoded at once.
+        cached: the cache session; new scores are added to it, a batch at a time and before they are yielded.
+        processes_after: images that each worker decodes itself before it has a process of its own do it; None: all.
+
+    Closing the iterator, or an interrupt within it, ends the work at once.
+    """
+    failures: list[Exception] = []
+    upcoming = _defer_error(images, failures)
+    pending: deque[Future[Prepared]] = deque()
+    decoders = Decoders(
+        reader,
+        num_workers,
+        cached,
+        processes_after,
+        jpeg_decoder(engine, reader.decode, exif_transpose=reader.exif_transpose),
+    )
+    prepared: list[Prepared] = []
+    waiting = 0  # of these, for the network
+    begun: deque[tuple[list[Prepared], _Scores]] = deque()
+    try:
+        while True:
+            room = 2 * batch_size + FETCH_THREADS - len(pending)
+            pending.extend(decoders.submit(image) for image in islice(upcoming, room))
+            if not pending:
+                break
+            prepared.append(pending.popleft().result())
+            waiting += prepared[-1].pixels is not None
+            if _is_due(len(prepared), waiting, batch_size, cached):
+                begun.append((prepared, _begin(prepared, engine)))
+                prepared, waiting = [], 0
+                if len(begun) > engine.lookahead:
+                    yield from _finish(*begun.popleft(), cached)
+        begun.append((prepared, _begin(prepared, engine)))
+        while begun:
+            yield from _finish(*begun.popleft(), cached)
+    finally:
+        decoders.close()
+        reader.close()
+    if failures:
+        raise failures[0]
+
+
+def warn_of_clipped(indices: Sequence[int]) -> None:
+    """Emit one `ClippedImagesWarning` for the images at these places in the input."""
+    shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
+    warn(
+        f"{len(indices)} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's recipe "
+        f"does, and their scores mean little. Convert them to 8 bits first. Indices: {shown}",
+        ClippedImagesWarning,
+    )
+
+
+def _defer_error(images: Iterable[object], failures: list[Exception]) -> Iterator[object]:
+    """Keep an error of the caller's iterable for later: the images before it are scored first."""
+    try:
+        yield from images
+    except Exception as error:
+        failures.append(error)
+
+
+def _is_due(prepared: int, waiting: int, batch_size: int, cached: CacheSession | None) -> bool:
+    """Whether so many images make a batch.
+
+    Without a cache those in the same places do, whatever fails among them, so that a resumed run makes the same ones.
+    With one they are as many as wait for the network, and images at the head that do not wait go at once.
+    """
+    if cached is None:
+        return prepared == batch_size
+    return waiting in (0, batch_size) or prepared == _MAX_WAIT_BATCHES * batch_size
+
+
+def _begin(prepared: list[Prepared], engine: Engine) -> _Scores:
+    batch = [item.pixels for item in prepared if item.pixels is not None]
+    return engine.submit(np.stack(batch)) if batch else _no_scores
+
+
+def _no_scores() -> npt.NDArray[np.float32]:
+    return np.empty(0, np.float32)
+
+
+def _finish(prepared: list[Prepared], scores_of_batch: _Scores, cached: CacheSession | None) -> list[Outcome]:
+    fresh = iter(scores_of_batch().tolist())
+    scores = [next(fresh) if item.pixels is not None else math.nan for item in prepared]
+    if cached is not None:
+        scored = zip(prepared, scores, strict=True)
+        cached.add([(item.key, CachedScore(s, item.clipped)) for item, s in scored if item.key and math.isfinite(s)])
+    return list(map(_outcome, prepared, scores))
+
+
+def _outcome(item: Prepared, score: float) -> Outcome:
+    if item.error is not None:
+        return Outcome(math.nan, item.clipped, item.error)
+    if item.kept is not None:
+        return Outcome(item.kept.memorability, item.clipped, None)
+    if not math.isfinite(score):
+        reason = f"the network returned {score}: look at its weights, or use precision='fp32'"
+        return Outcome(math.nan, item.clipped, UnreadableImageError(reason))
+    return Outcome(score, item.clipped, None)

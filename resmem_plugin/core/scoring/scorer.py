@@ -1,0 +1,299 @@
+"""`Scorer`: built once, it scores any iterable of images. Every front end uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from resmem_plugin.core.cache.scores import CacheOption, ScoreCache
+from resmem_plugin.core.engines.calibration import read_calibration, sample_of
+from resmem_plugin.core.engines.loading import engine_for_model, load_engine, picklable_model
+from resmem_plugin.core.engines.resolve import choose
+from resmem_plugin.core.errors import (
+    OptionError,
+    ResMemError,
+    ScoringError,
+    WeightsCorruptError,
+)
+from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe, iterable_of_images, require_files
+from resmem_plugin.core.network.weights import find_weights
+from resmem_plugin.core.provenance import Provenance
+from resmem_plugin.core.scores import Score
+from resmem_plugin.core.scoring import pipeline
+from resmem_plugin.core.scoring.options import ScorerOptions, available_cores, provenance_of
+from resmem_plugin.core.scoring.progress import ProgressOption, reporting
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.engines.base import Engine
+    from resmem_plugin.core.engines.pytorch.engine import Model
+
+Errors: TypeAlias = Literal["raise", "coerce"]
+
+_MAX_GIL_WORKERS = 2
+"""Threads that can decode at once without waiting for Python's global lock."""
+
+_PROCESS_AFTER_IMAGES = 32
+"""Images per worker from which on starting a process, a third of a second, pays."""
+
+
+class Scorer:
+    """Scores images with ResMem.
+
+    In fp32, the default except on CUDA, scores are upstream's (`resmem` 1.1.6) within 1e-5. They depend neither on the
+    batch size nor on the other images in a batch. Scorers with the same network share one copy of it.
+
+    A scorer can be pickled, for workers in other processes: its options go along, and the worker's weights must be the
+    same. A network of your own goes along itself.
+
+    Args:
+        model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
+            module is copied and put into eval mode.
+        device, engine, precision, batch_size, num_workers, decode, weights, cache, exif_transpose, storage_options,
+            calibration, processes: see `ScorerOptions`.
+
+    Raises:
+        OptionError: for an option that does not exist or is not available on this machine.
+        WeightsError: if the weights are not found or damaged.
+
+    Example:
+        >>> scorer = Scorer(batch_size=2)
+        >>> for score in scorer.iter_scores([photo, "no-such-file.jpg"]):
+        ...     print(score.index, round(score.memorability, 2), score.error)
+        0 0.87 None
+        1 nan no such file: check the path, and the folder that relative paths start from
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        engine: str = "auto",
+        precision: str = "auto",
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        decode: DecodeMode = "exact",
+        weights: str | os.PathLike[str] | None = None,
+        model: Model | None = None,
+        cache: CacheOption = None,
+        exif_transpose: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        calibration: Iterable[object] | str | None = None,
+        processes: bool | None = None,
+    ) -> None:
+        options = ScorerOptions(
+            device=device,
+            engine=engine,
+            precision=precision,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            decode=decode,
+            weights=weights,
+            cache=cache,
+            exif_transpose=exif_transpose,
+            storage_options=storage_options,
+            calibration=calibration,
+            processes=processes,
+        )
+        self._set_up(options, model)
+
+    @classmethod
+    def of(cls, options: ScorerOptions, model: Model | None = None) -> Scorer:
+        """The scorer with these options: `Scorer(**options)`.
+
+        Example:
+            >>> Scorer.of(ScorerOptions(batch_size=4)).batch_size
+            4
+        """
+        scorer = cls.__new__(cls)
+        scorer._set_up(options, model)
+        return scorer
+
+    def _set_up(self, options: ScorerOptions, model: Model | None, weights_id: str | None = None) -> None:
+        if model is not None and options.weights is not None:
+            raise OptionError("model and weights exclude each other: a model brings its own weights")
+        self.options = options
+        self.batch_size = options.batch_size
+        self.num_workers = options.num_workers or available_cores()
+        self._cache = ScoreCache.of(options.cache) if options.cache else None
+        self._reader = ImageReader(
+            decode=options.decode,
+            exif_transpose=options.exif_transpose,
+            storage_options=options.storage_options,
+        )
+        self._calibrating = threading.Lock()
+        self._engine: Engine | None = None
+        self._model: Model | None = None
+        if model is not None:
+            if options.engine not in ("auto", "pytorch"):
+                raise OptionError(f"a model of your own runs with PyTorch: leave engine={options.engine!r} out")
+            self._choice = choose("pytorch", options.device, options.precision)
+            self._engine = engine = engine_for_model(model, self._choice, weights_id)
+            self._model = engine.model
+            if options.cache and engine.weights.startswith("function:"):
+                raise OptionError(
+                    "a function cannot be recognised in a later run, so its scores cannot be cached: give an "
+                    "nn.Module, or no cache"
+                )
+            return
+        self._weights = find_weights(options.weights)
+        if weights_id not in (None, self._weights.sha256):
+            raise WeightsCorruptError(
+                f"this scorer was pickled with the weights {weights_id}, and {self._weights.path} has "
+                f"{self._weights.sha256}: install the same weights here"
+            )
+        self._choice = choose(options.engine, options.device, options.precision)
+        if options.precision != "int8":
+            self._engine = load_engine(self._weights, self._choice)
+        elif isinstance(options.calibration, str):
+            self._engine = load_engine(self._weights, self._choice, options.calibration)
+        elif options.calibration is not None:
+            self._calibrate(iterable_of_images(options.calibration))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = self.options
+        if self._engine is not None:  # "auto" might be another precision in the other process
+            options = replace(options, precision=self._engine.precision, calibration=self._engine.calibration)
+        if options.precision not in ("auto", "fp32"):
+            options = replace(options, engine=self._choice.engine, device=self._choice.device)
+        if self._model is None:
+            return _unpickle, (options, self._weights.sha256, None)
+        return _unpickle, (options, self.engine.weights, picklable_model(self._model))
+
+    def __repr__(self) -> str:
+        if self._engine is None:
+            return "<Scorer int8, not calibrated yet>"
+        return f"<Scorer {self.provenance.id}: {self.provenance}>"
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the network: for a front end that batches by itself, or needs embeddings.
+
+        Raises:
+            OptionError: before int8 has been calibrated.
+        """
+        if self._engine is None:
+            raise OptionError(
+                "precision='int8' is calibrated on the first images that are scored, and there were none yet: name "
+                "images with Scorer(precision='int8', calibration=...)"
+            )
+        return self._engine
+
+    @property
+    def reader(self) -> ImageReader:
+        """What turns references into images: for a front end that decodes by itself."""
+        return self._reader
+
+    @property
+    def provenance(self) -> Provenance:
+        """What produces this scorer's scores.
+
+        Raises:
+            OptionError: before int8 has been calibrated.
+        """
+        return provenance_of(self.options, self.engine)
+
+    def score(self, images: Iterable[object], errors: Errors = "raise", progress: ProgressOption = None) -> list[Score]:
+        """Score images.
+
+        Args:
+            images: paths, fsspec URLs, encoded bytes, PIL images or uint8 arrays, in any mixture.
+            errors: "raise" stops at the first image that cannot be scored, and checks before scoring any that local
+                files exist; "coerce" gives such an image NaN and the reason.
+            progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
+
+        Returns:
+            One `Score` for each image, in the order given.
+
+        Raises:
+            ScoringError: with `errors="raise"` for an image that cannot be scored, with either if the model fails; its
+                `scores` are those of the images before.
+
+        Example:
+            >>> [round(score.memorability, 3) for score in Scorer().score([photo])]
+            [0.873]
+        """
+        if errors not in ("raise", "coerce"):
+            raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
+        listed = list(iterable_of_images(images))
+        if errors == "raise":
+            require_files(listed)
+        scores: list[Score] = []
+        with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed)) as outcomes:
+            try:
+                for outcome in outcomes:
+                    if outcome.error is not None and errors == "raise":
+                        message = f"{describe(listed[len(scores)])}: {outcome.error}"
+                        raise ScoringError(message, scores) from outcome.error
+                    scores.append(_score(len(scores), outcome))
+                    report(outcome.error is not None)
+            except ResMemError:
+                raise
+            except Exception as error:  # of the model, the device or the progress callback: keep what there is
+                raise ScoringError(
+                    f"scoring stopped after {len(scores)} of {len(listed)} images, which this error's `scores` hold: "
+                    f"{type(error).__name__}: {error}",
+                    scores,
+                ) from error
+        return scores
+
+    def iter_scores(self, images: Iterable[object]) -> Generator[Score, None, None]:
+        """Score images lazily: in order, in bounded memory, whatever the length of the input.
+
+        An image that cannot be scored gives a `Score` with NaN and the reason.
+
+        Example:
+            >>> sum(score.ok for score in Scorer().iter_scores(iter([photo, b"not an image"])))
+            1
+        """
+        for index, outcome in enumerate(self._run(iterable_of_images(images))):
+            yield _score(index, outcome)
+
+    def _calibrate(self, images: Iterable[object]) -> None:
+        with self._calibrating:  # of two threads, the second uses what the first has done
+            if self._engine is None:
+                pixels = read_calibration(images, self.reader, self.num_workers)
+                self._engine = load_engine(self._weights, self._choice, pixels)
+
+    def _processes_after(self) -> int | None:
+        if self.options.processes is None:
+            return _PROCESS_AFTER_IMAGES if self.engine.lookahead and self.num_workers > _MAX_GIL_WORKERS else None
+        return 0 if self.options.processes else None
+
+    def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
+        if self._engine is None:
+            sample, images = sample_of(images)
+            if not sample:
+                return
+            self._calibrate(sample)
+        clipped: list[int] = []
+        with self._cache.open(self.provenance.id) if self._cache else contextlib.nullcontext() as cached:
+            outcomes = pipeline.run(
+                images,
+                reader=self.reader,
+                engine=self.engine,
+                batch_size=self.batch_size or self.engine.batch_size,
+                num_workers=self.num_workers,
+                cached=cached,
+                processes_after=self._processes_after(),
+            )
+            for index, outcome in enumerate(outcomes):
+                if cached is not None:
+                    cached.emit_warnings()
+                if outcome.clipped:
+                    clipped.append(index)
+                yield outcome
+        if clipped:
+            pipeline.warn_of_clipped(clipped)
+
+
+def _score(index: int, outcome: pipeline.Outcome) -> Score:
+    return Score(index, outcome.memorability, None if outcome.error is None else str(outcome.error))
+
+
+def _unpickle(options: ScorerOptions, weights_id: str, model: Model | None) -> Scorer:
+    scorer = Scorer.__new__(Scorer)
+    scorer._set_up(options, model, weights_id)
+    return scorer

@@ -1,0 +1,23 @@
+"""What is missing on this machine before images can be scored."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from resmem_plugin.core.errors import ResMemError
+from resmem_plugin.core.network.weights import find_weights
+
+
+def missing_part() -> str | None:
+    """What this machine lacks to score images, and how to get it; None if nothing is missing."""
+    for package in ("torch", "torchvision", "safetensors", "platformdirs", "fsspec"):
+        if importlib.util.find_spec(package) is None:
+            return (
+                f"The package {package} is not installed where FiftyOne runs. Install what the plugin needs, "
+                "`fiftyone plugins requirements @resmem/memorability --install`, then restart FiftyOne."
+            )
+    try:
+        find_weights()
+    except ResMemError as error:
+        return f"{error}. Then restart FiftyOne."
+    return None

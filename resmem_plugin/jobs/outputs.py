@@ -1,0 +1,211 @@
+"""The files that `resmem score` writes, a table and a gallery, and how such a table is read again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.images.reader import is_missing
+from resmem_plugin.jobs.results import NOT_REACHED, Results
+from resmem_plugin.jobs.tables import Table, check_file, check_writable, escape_formula, read_table, write_table
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.provenance import Provenance
+
+RESULT_COLUMNS = ("memorability", "error", "provenance")
+
+_GALLERY_SIZE = 200
+
+
+class Written(NamedTuple):
+    """What became of the outputs.
+
+    Attributes:
+        files: those that are now complete.
+        problems: a message for each that could not be written.
+    """
+
+    files: list[str]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go.
+
+    Attributes:
+        table: the file of scores, by its suffix csv, tsv, jsonl or parquet; None is csv on standard output.
+        gallery: the HTML file of images, or None.
+    """
+
+    table: str | None
+    gallery: str | None
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are to be written."""
+        return [file for file in (self.table, self.gallery) if file is not None]
+
+    def check(self, *, may_exist: bool) -> None:
+        """Check before any image is scored that the outputs can be written.
+
+        Raises:
+            OptionError: if something cannot be written there, or a file exists and may not.
+        """
+        if self.table is not None:
+            check_writable(self.table)
+        elif sys.stdout is None:
+            raise OptionError("standard output is closed: name a file with -o")
+        if self.gallery is not None:
+            check_file(self.gallery)
+        if len({os.path.realpath(file) for file in self.files}) < len(self.files):
+            raise OptionError(f"-o and --html both name {self.gallery}: one would replace the other")
+        for path in self.files:
+            if os.path.lexists(path) and not may_exist:
+                raise OptionError(f"{path} exists: name another file, or use --overwrite or --resume")
+
+    def write(
+        self,
+        table: Table,
+        images: Sequence[object],
+        results: Results,
+        provenance: Provenance,
+        *,
+        is_current: bool = False,
+        checkpoint: str | None = None,
+    ) -> Written:
+        """Write all outputs; one that fails does not cost the others.
+
+        Args:
+            table: the input.
+            images: its images, one per row.
+            results: their scores.
+            provenance: what produced the scores.
+            is_current: whether the table on the disk already holds these results.
+            checkpoint: the file that holds the scores too, or None: then a table that cannot be written is printed.
+        """
+        problems: list[str | None] = []
+        if not is_current:
+            problems.append(self._write_table(table, results, provenance, checkpoint))
+        files = [self.table] if self.table is not None and not any(problems) else []
+        if self.gallery is not None:
+            problems.append(_write_gallery(self.gallery, images, results, provenance))
+            files += [] if problems[-1] else [self.gallery]
+        return Written(files, [problem for problem in problems if problem])
+
+    def _write_table(
+        self, table: Table, results: Results, provenance: Provenance, checkpoint: str | None
+    ) -> str | None:
+        scored = _add_results(table, results, provenance)
+        attributes = {"resmem": provenance.to_record()}
+        if self.table is None:
+            write_table(scored, None, attributes)
+            return None
+        try:
+            write_table(scored, self.table, attributes)
+        except OSError as error:
+            kept = f"; the scores are kept in {checkpoint}" if checkpoint else ""
+            reason = error.strerror or error
+            return f"{self.table} could not be written ({reason}): free some space, then use --resume{kept}"
+        except Exception as error:  # a name that parquet cannot hold, say: more space would not help
+            write_table(scored, None, attributes)
+            return f"{self.table} could not be written ({error}); its rows were printed as csv"
+        return None
+
+
+def check_columns(table: Table, path_column: str) -> None:
+    """Check that the columns of results can be added to an input.
+
+    Raises:
+        OptionError: if it has one of their names already.
+    """
+    if path_column in RESULT_COLUMNS:
+        raise OptionError(f"--path-column {path_column} is the name of a column of results: choose another")
+    taken = [column for column in RESULT_COLUMNS if column in table.names]
+    if taken:
+        raise OptionError(f"the table has a column {taken[0]!r} already: rename it, so that its values are not lost")
+
+
+def read_output(path: str, table: Table, path_column: str, results: Results) -> str | None:
+    """Read the results in the output of an earlier run over this table, to which rows may have been added since.
+
+    Returns:
+        The id of the provenance of its scores; None if there are no rows.
+
+    Raises:
+        OptionError: if the file is no such output, or of other rows.
+    """
+    written = read_table(path)
+    if list(map(str, written.names)) != [*map(str, table.names), *RESULT_COLUMNS]:
+        raise OptionError(f"{path} has other columns than this command writes: name another file, or --overwrite it")
+    number = table.names.index(path_column)
+    prefix = table.formula_prefixes.get(number, "") if path.lower().endswith((".csv", ".tsv")) else ""
+    now = [escape_formula(_text(cell), prefix) for cell in table.columns[number]]
+    for row, cell in enumerate(written.columns[number]):
+        require_same(path, row, _text(cell), now[row] if row < len(now) else None)
+    memorability, errors, ids = ([_text(cell) for cell in column] for column in written.columns[-3:])
+    try:
+        for row, (score, error) in enumerate(zip(memorability, errors, strict=True)):
+            if error != NOT_REACHED:
+                results.add(row, float(score) if score else None, error or None)
+    except ValueError as error:
+        raise OptionError(f"{path} has a memorability that is no number ({error}): --overwrite it") from error
+    if len(set(ids)) > 1:
+        raise OptionError(f"{path} holds scores of several provenances ({', '.join(sorted(set(ids)))}): --overwrite it")
+    return ids[0] if ids else None
+
+
+def require_same(path: str, row: int, before: str | None, now: str | None) -> None:
+    """Check that an image has not changed since a file was written.
+
+    Raises:
+        OptionError: naming both, if it has.
+    """
+    if before != now:
+        then, there = ("missing" if name is None else repr(name) for name in (before, now))
+        raise OptionError(
+            f"image {row + 1} is {then} in {path} and {there} in the input: give the same images in the same order, or "
+            "start again with --overwrite"
+        )
+
+
+def _add_results(table: Table, results: Results, provenance: Provenance) -> Table:
+    """The table with the columns of results after its own."""
+    count = len(results.memorability)
+    errors: list[str | None] = [None] * count
+    for row in results.not_reached:
+        errors[row] = NOT_REACHED
+    for row, error in results.errors.items():
+        errors[row] = error
+    columns: list[Any] = [results.memorability, errors, [provenance.id] * count]
+    names = [*table.names, *RESULT_COLUMNS]
+    prefixes = {**table.formula_prefixes, names.index("error"): "'"}
+    return Table(names, [*table.columns, *columns], prefixes)
+
+
+def _write_gallery(path: str, images: Sequence[object], results: Results, provenance: Provenance) -> str | None:
+    from resmem_plugin.reports.gallery import Card, Gallery
+
+    scores = results.memorability
+    ranked = [int(row) for row in np.argsort(-scores, kind="stable")[: results.scored]]
+    failed = sorted(results.errors)[: _GALLERY_SIZE // 2]
+    title = "Memorability: the most memorable first"
+    if len(ranked) > _GALLERY_SIZE:
+        ranked = ranked[: _GALLERY_SIZE // 2] + ranked[-_GALLERY_SIZE // 2 :]
+        title = f"Memorability: the {_GALLERY_SIZE // 2} most and the {_GALLERY_SIZE // 2} least memorable"
+    cards = [Card(images[row], float(scores[row]), results.errors.get(row)) for row in ranked + failed]
+    try:
+        Gallery(cards, title=title, total=len(images), provenance=provenance).save(path)
+    except OSError as error:
+        return f"{path} could not be written ({error})"
+    return None
+
+
+def _text(cell: object) -> str:
+    return "" if is_missing(cell) else str(cell)

@@ -1,0 +1,72 @@
+"""How the command takes being stopped, by Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NoReturn
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. All that is done at Ctrl-C is done now, and only the exit code differs."""
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """128 and the number of the signal, as a shell has it."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+def install_sigterm_handler() -> None:
+    """Have SIGTERM raise `Terminated` where it would end the process without a word."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is Python's)
+    raise Terminated
+
+
+@contextlib.contextmanager
+def exit_on_signal(clean_up: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the command's own process at once, after `clean_up`, while nothing is lost with it.
+
+    That is how packages should be imported: compiled ones swallow a KeyboardInterrupt, or make an ImportError of it.
+    """
+    if signal.getsignal(signal.SIGTERM) != _terminate:  # someone else's process, which called `main`
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature is Python's)
+        with contextlib.suppress(OSError):
+            clean_up()
+            os.write(2, b"resmem: interrupted\n")  # the stream may be in the midst of a line
+        os._exit(128 + number)
+
+    with _handling(end, *(number for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN)):
+        yield
+
+
+@contextlib.contextmanager
+def defer_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: what took hours to score is written in a moment."""
+    if threading.current_thread() is threading.main_thread():  # which alone is interrupted
+        with _handling(signal.SIG_IGN, *_STOPS):
+            yield
+    else:
+        yield
+
+
+@contextlib.contextmanager
+def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

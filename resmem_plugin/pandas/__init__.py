@@ -1,0 +1,1 @@
+"""The pandas accessor `df.resmem`."""

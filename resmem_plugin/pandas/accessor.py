@@ -1,0 +1,190 @@
+"""The pandas accessor: `df.resmem.score("path")`, `df["path"].resmem.score()`, and what people do with the scores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from resmem_plugin.pandas.columns import MEMORABILITY, check_options, images_of, score_column, select
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from matplotlib.axes import Axes
+    from typing_extensions import Unpack
+
+    from resmem_plugin.core.scoring.progress import ProgressOption
+    from resmem_plugin.core.scoring.scorer import Errors, Scorer
+    from resmem_plugin.pandas.columns import ScoreOptions
+    from resmem_plugin.reports.gallery import Gallery
+
+
+@pd.api.extensions.register_series_accessor("resmem")
+@pd.api.extensions.register_dataframe_accessor("resmem")
+class ResMemAccessor:
+    """Memorability of the images in a column.
+
+    A column may hold paths, URLs, encoded bytes, PIL images or uint8 arrays, under any dtype. A missing value has a
+    missing score. On a Series, `column` is left out.
+    """
+
+    def __init__(self, data: pd.DataFrame | pd.Series[Any]) -> None:
+        self._data = data
+
+    def score(
+        self,
+        column: Hashable = None,
+        *,
+        errors: Errors = "raise",
+        return_errors: bool = False,
+        root: str | os.PathLike[str] | None = None,
+        batch_size: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        progress: ProgressOption = None,
+        storage_options: Mapping[str, Any] | None = None,
+        cache: str | os.PathLike[str] | bool | None = None,
+        scorer: Scorer | None = None,
+    ) -> pd.Series[Any] | pd.DataFrame:
+        """Score the images in a column; one that occurs many times is decoded once.
+
+        Args:
+            column: label of the column; left out on a Series.
+            errors: "raise" stops at an image that cannot be scored, having looked for missing local files before
+                scoring any; "coerce" gives it NaN, and one `FailedImagesWarning` for all.
+            return_errors: give the reasons too, as a second column, instead of the warning.
+            root: folder or URL that relative paths start from. Default: the current folder.
+            batch_size: images a forward pass. Default: what is quickest on the device.
+            device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+            precision: "auto", "fp32", "bf16", "fp16" or "int8", which is calibrated on a sample of the column.
+            progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
+            storage_options: for URLs, as in `pandas.read_csv`.
+            cache: keep scores, and take those that were kept; as for `Scorer`.
+            scorer: a `Scorer` with options of its own, instead of the options from `batch_size` on.
+
+        Returns:
+            float32 Series "memorability" in [0, 1] with this index; with `return_errors` a DataFrame
+            [memorability, error].
+
+        Raises:
+            ScoringError: with `errors="raise"`; its `scores` hold what was scored, their `index` the row's position.
+            KeyError, ValueError: if `column` names no column, or several.
+        """
+        table = score_column(
+            self._data,
+            column,
+            errors=errors,
+            root=root,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            progress=progress,
+            storage_options=storage_options,
+            cache=cache,
+            scorer=scorer,
+            warn=not return_errors,
+        )
+        return table if return_errors else table[MEMORABILITY]
+
+    def top(
+        self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
+    ) -> pd.DataFrame:
+        """The `n` most memorable rows, scored, the most memorable first.
+
+        Args:
+            column: label of the column of images; left out on a Series.
+            n: how many rows at most; rows without a score are left out.
+            by: the column to rank by. If there is none of that name, the images are scored into it.
+            options: as for `score`, if the images are scored.
+        """
+        return self._ranked(column, n, by, ascending=False, options=options)
+
+    def bottom(
+        self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
+    ) -> pd.DataFrame:
+        """The `n` least memorable rows, scored, the least memorable first; see `top`."""
+        return self._ranked(column, n, by, ascending=True, options=options)
+
+    def gallery(
+        self,
+        column: Hashable = None,
+        *,
+        by: Hashable = MEMORABILITY,
+        n: int = 24,
+        ascending: bool = False,
+        **options: Unpack[ScoreOptions],
+    ) -> Gallery:
+        """Pictures with their scores, for a notebook or an HTML file (`.save("gallery.html")`).
+
+        Args:
+            column: label of the column of images; left out on a Series.
+            by: the column to rank by. If there is none of that name, the images are scored.
+            n: how many pictures at most; images without a score are left out.
+            ascending: the least memorable first.
+            options: as for `score`; `root` and `storage_options` serve to show the pictures too.
+        """
+        from resmem_plugin.core.provenance import Provenance
+        from resmem_plugin.reports.gallery import Card, Gallery
+
+        rows = self._ranked(column, n, by, ascending=ascending, options=options)
+        images = images_of(
+            rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root")
+        )
+        return Gallery(
+            [Card(image, float(score)) for image, score in zip(images, rows[by], strict=True)],
+            title=f"{'Least' if ascending else 'Most'} memorable" if by == MEMORABILITY else f"By {by}",
+            total=len(self._data),
+            provenance=Provenance.from_record(rows.attrs.get("resmem")),
+            storage_options=options.get("storage_options"),
+        )
+
+    def hist(
+        self, column: Hashable = None, *, bins: int = 30, ax: Axes | None = None, **options: Unpack[ScoreOptions]
+    ) -> Axes:
+        """The distribution of memorability, drawn with the plotting backend that pandas is set to.
+
+        Args:
+            column: label of a column of images, which are scored, or of a column of numbers, such as scores.
+            bins: number of bars.
+            ax: matplotlib Axes to draw on; a new figure by default.
+            options: as for `score`.
+        """
+        values = select(self._data, column)
+        if pd.api.types.is_numeric_dtype(values):
+            check_options(options)
+        else:
+            values = self.score(column, **options)  # type: ignore[assignment]
+        return values.plot.hist(bins=bins, ax=ax, xlabel=str(values.name or MEMORABILITY), ylabel="images")
+
+    def _ranked(
+        self, column: Hashable, n: int, by: Hashable, *, ascending: bool, options: ScoreOptions
+    ) -> pd.DataFrame:
+        if not isinstance(n, (int, np.integer)) or n < 0:
+            raise ValueError(f"n must be a whole number from 0, not {n!r}")
+        if isinstance(self._data, pd.Series):
+            frame = self._data.to_frame("image" if self._data.name in (None, by) else self._data.name)
+        else:
+            frame = self._data
+        attrs = dict(frame.attrs)
+        if by in frame.columns:
+            select(self._data, column)
+            check_options(options)
+            if not pd.api.types.is_numeric_dtype(select(frame, by)):
+                raise TypeError(f"the column {by!r} holds no numbers to rank by")
+            values = np.asarray(select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
+        else:
+            table = score_column(self._data, column, **options)
+            values = table[MEMORABILITY].to_numpy(dtype="float64")
+            attrs |= table.attrs
+        order = np.argsort(values if ascending else -values, kind="stable")
+        order = order[~np.isnan(values[order])][:n]
+        rows = frame.take(order).copy()
+        if by not in frame.columns:
+            rows[by] = values[order].astype("float32")
+        rows.attrs = attrs
+        return rows

@@ -1,0 +1,167 @@
+"""Score a column of images, whatever its index, dtype and gaps: what `df.resmem` wraps."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from typing_extensions import Unpack
+
+    from resmem_plugin.core.scoring.progress import ProgressOption
+    from resmem_plugin.core.scoring.scorer import Errors, Scorer
+
+MEMORABILITY = "memorability"
+
+_SCORER_OPTIONS = ("device", "precision", "batch_size", "cache", "storage_options")
+
+
+class ScoreOptions(TypedDict, total=False):
+    """How to score a column; see `ResMemAccessor.score` for what each means."""
+
+    errors: Errors
+    root: str | os.PathLike[str] | None
+    batch_size: int | None
+    device: str
+    precision: str
+    progress: ProgressOption
+    storage_options: Mapping[str, Any] | None
+    cache: str | os.PathLike[str] | bool | None
+    scorer: Scorer | None
+
+
+def score_column(
+    data: pd.DataFrame | pd.Series[Any],
+    column: Hashable = None,
+    *,
+    warn: bool = True,
+    **options: Unpack[ScoreOptions],
+) -> pd.DataFrame:
+    """Score a column: what `df.resmem.score` wraps, with a type that checkers can see.
+
+    Args:
+        data: the table, or the column itself.
+        column: label of the column; left out for a Series.
+        warn: give one `FailedImagesWarning` if images failed under `errors="coerce"`.
+        options: as for `ResMemAccessor.score`.
+
+    Returns:
+        DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
+        Its `attrs["resmem"]` tell the provenance.
+    """
+    from resmem_plugin.core.errors import OptionError, ScoringError
+    from resmem_plugin.core.images.reader import MISSING_VALUE, is_missing
+    from resmem_plugin.core.scoring.functional import warn_of_failures
+
+    check_options(options)
+    images = images_of(data, column, options.get("root"))
+    positions: dict[object, int] = {}
+    unique: list[object] = []
+    codes = np.full(len(images), -1)
+    for row, image in enumerate(images):
+        if not is_missing(image):
+            key = image if isinstance(image, (str, bytes)) else id(image)
+            codes[row] = positions.setdefault(key, len(unique))
+            if codes[row] == len(unique):
+                unique.append(image)
+    scorer = _scorer(options)
+    try:
+        scores = scorer.score(unique, errors=options.get("errors", "raise"), progress=options.get("progress"))
+    except ScoringError as error:
+        done = len(error.scores)
+        error.scores = [replace(error.scores[code], index=row) for row, code in enumerate(codes) if 0 <= code < done]
+        raise
+    if warn:
+        warn_of_failures([replace(scores[code], index=row) for row, code in enumerate(codes) if code >= 0], images)
+    reasons = np.array([*(score.error for score in scores), MISSING_VALUE], dtype=object)
+    table = pd.DataFrame(
+        {
+            MEMORABILITY: np.array([*(score.memorability for score in scores), math.nan], dtype=np.float32)[codes],
+            "error": pd.Series(reasons[codes], dtype=object, index=data.index),
+        },
+        index=data.index,
+    )
+    with contextlib.suppress(OptionError):  # of int8, which had no image to be calibrated on
+        table.attrs["resmem"] = scorer.provenance.to_record()
+    return table
+
+
+def _scorer(options: ScoreOptions) -> Scorer:
+    from resmem_plugin.core.scoring.options import ScorerOptions
+    from resmem_plugin.core.scoring.scorer import Scorer
+
+    scorer = options.get("scorer")
+    given: dict[str, Any] = {name: options[name] for name in _SCORER_OPTIONS if name in options}  # type: ignore[literal-required]
+    scorer_options = ScorerOptions(**given)
+    if scorer is None:
+        return Scorer.of(scorer_options)
+    scorer_options.check_unused()
+    return scorer
+
+
+def check_options(options: ScoreOptions) -> None:
+    """Refuse options that do not exist, also where nothing is scored.
+
+    Raises:
+        TypeError: naming them, and those that exist.
+    """
+    unknown = options.keys() - ScoreOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(
+            f"no such option: {', '.join(sorted(unknown))}; there are {', '.join(ScoreOptions.__annotations__)}"
+        )
+
+
+def select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[Any]:
+    """The one column of that label; of a Series, itself.
+
+    Raises:
+        KeyError: if there is none.
+        ValueError: if there are several.
+        TypeError: if the label is left out of a DataFrame, given with a Series, or a list.
+    """
+    if isinstance(data, pd.Series):
+        if column is not None:
+            raise TypeError(f"a Series is one column, so leave {column!r} out: series.resmem.score()")
+        return data
+    if column is None:
+        raise TypeError(
+            f'name the column of images, as in df.resmem.score("path"); the columns are {list(data.columns)}'
+        )
+    try:
+        selected = data[column]
+    except KeyError as error:
+        raise KeyError(f"no column {column!r}; the columns are {list(data.columns)}") from error
+    if isinstance(column, list):
+        raise TypeError(f"name one column, not a list: {column[0]!r}" if column else "name the column of images")
+    if isinstance(selected, pd.DataFrame):
+        raise ValueError(f"{column!r} names {selected.shape[1]} columns, not one: give their labels different names")
+    return selected
+
+
+def images_of(
+    data: pd.DataFrame | pd.Series[Any], column: Hashable, root: str | os.PathLike[str] | None
+) -> list[object]:
+    """The images of a column, paths as strings, relative ones under `root`."""
+    from resmem_plugin.core.images.sources import join_root
+
+    images = [_named(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
+    if root is None:
+        return images
+    return [join_root(root, image) if isinstance(image, str) else image for image in images]
+
+
+def _named(path: os.PathLike[Any]) -> object:
+    try:
+        return os.fsdecode(path)
+    except Exception:  # of a path that cannot tell its name: its own row will say so
+        return path

@@ -1,0 +1,83 @@
+"""What a file may cost, whatever the warning filters are; and the formats that another package adds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resmem_plugin import Scorer
+from resmem_plugin.core.images.reader import ImageReader
+from tests.conftest import ROOT
+from tests.corpus.contents import gray_tiff, heif, picture, plain, with_many_scans
+
+
+@pytest.mark.parametrize("action", ["error", "ignore"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_pillows_limit_is_kept(kind: str, action: str, red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = plain(picture().resize((600, 400)), kind)
+    expected = red.score([content])[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter(action, Image.DecompressionBombWarning)  # type: ignore[arg-type]
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120_000)  # at which Pillow only warns of 240,000
+        assert red.score([content])[0] == expected
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 119_999)
+        reason = str(red.score([content], errors="coerce")[0].error)
+        assert "too large" in reason
+        assert "raise PIL.Image.MAX_IMAGE_PIXELS" in reason
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+        assert red.score([content])[0] == expected
+
+
+def test_many_pictures_of_which_pillow_warns_in_many_threads() -> None:
+    content = gray_tiff(10, 10, (700, 1, 2**32 - 1, 8))  # which these tests make an error
+    before = list(warnings.filters)
+    scores = Scorer(device="cpu", model=lambda x: x.mean(dim=(1, 2, 3)), num_workers=8).score([content] * 200)
+    assert all(score.ok for score in scores)
+    assert list(warnings.filters) == before
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused(red: Scorer) -> None:
+    assert red.score([with_many_scans(0)])[0].ok
+    began = time.monotonic()
+    assert "2000x2000 pixels in 1006 scans" in str(red.score([with_many_scans(1000)], errors="coerce")[0].error)
+    assert time.monotonic() - began < 2  # they would take four
+
+
+def test_scans_are_not_counted_in_what_follows_a_picture() -> None:
+    video = np.random.default_rng(0).bytes(40_000_000)  # as a telephone appends it to a picture
+    assert ImageReader().read(plain(Image.new("RGB", (4000, 3000)), "JPEG") + video).image.size == (4000, 3000)
+
+
+def test_a_format_of_another_package_needs_nothing_but_its_installation(tmp_path: Path) -> None:
+    (tmp_path / "pillow_heif.py").write_text(
+        """
+from PIL import Image, ImageFile
+
+class Opened(ImageFile.ImageFile):
+    format = "HEIF"
+
+    def _open(self):
+        self._size, self._mode = (7, 5), "RGB"
+
+    def load(self):
+        self._im = Image.core.fill("RGB", self.size, (255, 0, 0))
+
+def register_heif_opener():
+    Image.register_open("HEIF", Opened, lambda prefix: prefix[4:12] == b"ftypheic")
+"""
+    )
+    code = f"""
+from resmem_plugin.core.images.reader import ImageReader
+for _ in range(2):
+    assert ImageReader().read({heif(b"heic")!r}).image.size == (7, 5)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import pytest
+
+from resmem_plugin.fiftyone.dataset.schema import PROVENANCE_INFO
+from tests.fiftyone.app.panel_driver import Desk
+
+SCORES = [0.5, 0.9, None, 0.6, 0.8, 0.7]
+
+
+@pytest.fixture
+def scored(dataset: Any) -> Any:
+    for number, score in enumerate(SCORES):
+        dataset.add_sample(
+            fo.Sample(
+                filepath=f"{number}.png", memorability=score, memorability_error=None if score else "why",
+                kind=fo.Classification(label="ab"[number % 2]),
+            )
+        )  # fmt: skip
+    return dataset
+
+
+def open_panel(dataset: Any) -> Desk:
+    return Desk(foo.get_operator("@resmem/memorability/memorability_panel"), dataset)
+
+
+def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
+    desk = open_panel(scored)
+    desk.event("on_load")
+    assert desk.state["field"] == "memorability"
+    assert "**5** of 6 scored" in desk.state["figures"]
+    assert "**1** failed" in desk.state["figures"]
+    assert "mean **0.700**" in desk.state["figures"]
+    (bars,) = desk.data["histogram"]
+    assert sum(filter(None, bars["y"])) == 5
+    assert len(bars["x"]) == len(bars["y"]) == len(bars["width"]) == 50  # the App keeps the rest of a longer list
+    number = bars["x"].index(0.6)
+    desk.event("on_bar", range=[0.6, 0.6 + bars["width"][number]])
+    assert desk.view.values("memorability") == [0.6]
+    desk.event("on_change_view")
+    assert "**1** of 1 scored" in desk.state["figures"]
+    desk.event("on_reset")
+    assert len(desk.view) == 6
+
+
+def test_a_box_cuts_from_its_first_bar_to_its_last(scored: Any) -> None:
+    desk = open_panel(scored)
+    desk.event("on_load")
+    (bars,) = desk.data["histogram"]
+    points = [{"idx": number} for number, edge in enumerate(bars["x"]) if edge and 0.6 <= edge <= 0.8]
+    desk.event("on_box", data=points)
+    assert sorted(desk.view.values("memorability")) == [0.6, 0.7, 0.8]
+    for odd in ([], [{"idx": 99}], [{"idx": -1}]):
+        assert "set_view" not in desk.event("on_box", data=odd)
+    assert "set_view" not in desk.event("on_bar")
+
+
+def test_its_buttons(scored: Any) -> None:
+    desk = open_panel(scored)
+    desk.event("on_load")
+    desk.event("on_most")
+    assert desk.view.values("memorability") == [0.9, 0.8, 0.7, 0.6, 0.5, None]
+    desk.event("on_least")
+    assert desk.view.values("memorability") == [0.5, 0.6, 0.7, 0.8, 0.9, None]
+    desk.event("on_failed")
+    assert desk.view.values("filepath") == [scored.skip(2).first().filepath]
+
+
+def test_means_by_class(scored: Any) -> None:
+    desk = open_panel(scored)
+    desk.event("on_load")
+    assert desk.state["classes"] == ["kind"]
+    (bars,) = desk.data["means"]
+    means = dict(zip(bars["x"], bars["y"], strict=True))
+    assert means == {"a": pytest.approx(0.65), "b": pytest.approx(2.2 / 3), None: None}
+
+
+def test_a_late_word_from_before_a_choice_does_not_undo_it(scored: Any) -> None:
+    """The App sends some with the state that was before, again and again if they change it."""
+    scored.clone_sample_field("memorability", "again")
+    again = scored.get_field("again")
+    again.info = {PROVENANCE_INFO: {}}
+    again.save()
+    scored.clone_sample_field("kind", "other")
+    desk = open_panel(scored)
+    desk.event("on_load")
+    before, layout = dict(desk.state), desk.layout
+    desk.event("on_class_field", value="other")
+    assert desk.layout == layout
+    desk.event("on_field", value="again")
+    desk.event("on_change_view", panel_state=before)
+    assert (desk.state["field"], desk.state["class_field"]) == ("again", "other")
+
+
+def test_where_nothing_is_scored_it_offers_to(dataset: Any) -> None:
+    dataset.add_sample(fo.Sample(filepath="a.png"))
+    desk = open_panel(dataset)
+    desk.event("on_load")
+    assert desk.state["field"] is None
+    assert desk.event("on_compute")[0].endswith("prompt_user_for_operation")
+    dataset.add_sample_field("memorability", fo.FloatField)
+    dataset.first()["memorability"] = 0.5
+    desk.event("on_change_active_fields")
+    assert desk.state["field"] == "memorability"
+
+
+def test_what_goes_wrong_is_shown(scored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = open_panel(scored)
+    desk.event("on_load")
+
+    def broken(*_: object) -> None:
+        raise OSError("the database is gone")
+
+    monkeypatch.setattr("resmem_plugin.fiftyone.app.panel.distribution", broken)
+    desk.event("on_change_view")
+    assert "OSError: the database is gone" in desk.state["problem"]
+    monkeypatch.undo()
+    desk.event("on_change_view")
+    assert desk.state["problem"] is None
+
+
+def test_objects_in_a_view_of_patches(dataset: Any) -> None:
+    boxes = [fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=score) for score in (0.5, 0.7)]
+    dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=boxes)))
+    dataset.add_dynamic_sample_fields()
+    desk = open_panel(dataset)
+    desk.event("on_load")
+    assert desk.state["field"] is None
+    desk.view = dataset.to_patches("gt")
+    desk.event("on_change_view")
+    assert desk.state["field"] == "gt.memorability"
+    assert "mean **0.600**" in desk.state["figures"]
+    desk.event("on_bar", range=[0.65, 0.8])
+    assert desk.view.values("gt.memorability") == [0.7]
+    desk.event("on_reset")
+    assert len(desk.view) == 2
+
+
+def test_scores_that_another_tool_wrote(dataset: Any) -> None:
+    for number, score in enumerate([0.5, 0.7, float("nan"), float("inf"), -3000.0, 70.0]):
+        dataset.add_sample(fo.Sample(filepath=f"{number}.png", memorability=score))
+    desk = open_panel(dataset)
+    desk.event("on_load")
+    assert not desk.state["problem"]
+    assert "**2** of 6 scored" in desk.state["figures"]
+    assert "mean **0.600**" in desk.state["figures"]
+    assert len(desk.state["edges"]) <= 51
+
+
+def test_where_only_objects_are_scored_it_says_so(dataset: Any) -> None:
+    box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=0.5)
+    dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=[box])))
+    dataset.add_dynamic_sample_fields()
+    desk = open_panel(dataset)
+    desk.event("on_load")
+    assert desk.state["objects"] == ["gt"]
+
+
+def test_it_follows_the_slice_of_a_group(dataset: Any) -> None:
+    dataset.add_group_field("group", default="left")
+    for score in (0.2, 0.4):
+        group = fo.Group()
+        dataset.add_samples(
+            [
+                fo.Sample(filepath="l.png", group=group.element("left"), memorability=score),
+                fo.Sample(filepath="r.png", group=group.element("right"), memorability=score + 0.5),
+            ]
+        )
+    desk = open_panel(dataset)
+    desk.event("on_load")
+    assert "mean **0.300**" in desk.state["figures"]
+    dataset.group_slice = "right"
+    desk.event("on_change_group_slice")
+    assert "mean **0.800**" in desk.state["figures"]

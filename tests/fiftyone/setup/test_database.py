@@ -1,0 +1,120 @@
+"""Whether a database is found: FiftyOne's real one, and stand-ins for programs that cannot run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resmem_plugin.core.errors import MissingPackageError
+from resmem_plugin.fiftyone.setup.database import FALL_BACK, find_database, has_fall_back, main
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No server of one's own is named, here or by a parent."""
+    for name in ("FIFTYONE_DATABASE_URI", "FIFTYONE_PRIVATE_DATABASE_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FIFTYONE_CONFIG_PATH", str(tmp_path / "config.json"))
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, where FiftyOne looks for `mongod` first."""
+    package = tmp_path / "site" / "fiftyone" / "db"
+    (package / "bin").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    return package / "bin"
+
+
+def program(folder: Path, script: str, mode: int = 0o755) -> Path:
+    path = folder / "mongod"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(mode)
+    return path
+
+
+def test_fiftyone_s_own_is_found_and_runs() -> None:
+    import fiftyone.core.service as fos
+
+    assert find_database() == fos.DatabaseService.find_mongod()
+
+
+def test_it_is_found_without_importing_fiftyone() -> None:
+    code = (
+        "import sys; from resmem_plugin.fiftyone.setup.database import main; code = main(); "
+        "assert 'fiftyone' not in sys.modules; sys.exit(code)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_server_of_one_s_own(monkeypatch: pytest.MonkeyPatch, programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"database_uri": "mongodb://configured"}))
+    assert find_database() == "mongodb://configured"
+    monkeypatch.setenv("FIFTYONE_PRIVATE_DATABASE_PORT", "12345")
+    assert find_database() == "mongodb://localhost:12345"
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://mine")
+    assert find_database() == "mongodb://mine"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"database_uri": null}', "{"])
+def test_a_configuration_that_names_none(content: str, programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    mongod = program(programs, "exit 0")
+    assert find_database() == str(mongod)
+
+
+def test_a_build_that_could_not_download(programs: Path) -> None:
+    (programs / "exception.txt").write_text("no route to host")
+    with pytest.raises(
+        MissingPackageError, match=r"built without one .*exception\.txt.*FIFTYONE_DATABASE_URI"
+    ) as error:
+        find_database()
+    assert (FALL_BACK in str(error.value)) == has_fall_back()
+
+
+def test_none_at_all(programs: Path) -> None:
+    with pytest.raises(MissingPackageError, match=r"there is no .*mongod"):
+        find_database()
+
+
+@pytest.mark.parametrize(
+    ("script", "mode", "said"),
+    [
+        ("exit 0", 0o644, "is not executable"),
+        ("echo 'libcrypto.so.3: not found' >&2; exit 127", 0o755, r"cannot be started \(libcrypto.so.3: not found\)"),
+        ("exit 4", 0o755, r"cannot be started \(exit code 4\)"),
+        ("kill -ILL $$", 0o755, r"cannot be started \(exit code -4\)"),
+    ],
+)
+def test_one_that_does_not_run(script: str, mode: int, said: str, programs: Path) -> None:
+    program(programs, script, mode)
+    with pytest.raises(MissingPackageError, match=f"does not run here.*{said}.*FIFTYONE_DATABASE_URI"):
+        find_database()
+
+
+def test_a_file_of_another_machine(programs: Path) -> None:
+    (programs / "mongod").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(57))
+    (programs / "mongod").chmod(0o755)
+    with pytest.raises(MissingPackageError, match="does not run here"):
+        find_database()
+
+
+def test_the_make_file_s_question(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main() == (3 if has_fall_back() else 1)
+    assert "FiftyOne has no database" in capsys.readouterr().err
+    mongod = program(programs, "exit 0")
+    assert main() == 0
+    assert capsys.readouterr().out == f"{mongod}\n"
+
+
+@pytest.mark.skipif(not has_fall_back(), reason="the fall-back is for Linux on x86-64")
+def test_the_make_file_s_fall_back_is_this_one() -> None:
+    assert f"--constraint constraints.txt --force-reinstall {FALL_BACK}" in (ROOT / "Makefile").read_text()
+    assert f"\n{FALL_BACK}==" in (ROOT / "constraints.txt").read_text()
