@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
 from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.core.engines.resolve import ENGINES, PRECISIONS
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.checkpoint import Checkpoint
 from resmem_plugin.jobs.inputs import read_inputs
@@ -77,7 +78,7 @@ def add_command(commands: Any) -> None:
         "--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)"
     )
     score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    score.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: auto)")
+    score.add_argument("--precision", default="auto", help=f"{', '.join(PRECISIONS)} (default: auto)")
     score.add_argument(
         "--calibration",
         metavar="IMAGE|FOLDER|ID",
@@ -85,7 +86,7 @@ def add_command(commands: Any) -> None:
         help="for int8: images to calibrate on, or the calibration in the provenance of earlier scores (default: a "
         "sample of the images that are scored)",
     )
-    score.add_argument("--engine", default="auto", help="auto, pytorch or openvino (default: auto)")
+    score.add_argument("--engine", default="auto", help=f"{', '.join(ENGINES)} (default: auto)")
     score.add_argument(
         "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.006"
     )

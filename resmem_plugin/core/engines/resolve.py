@@ -11,8 +11,11 @@ from typing import NamedTuple
 from resmem_plugin.core.errors import MissingPackageError, OptionError
 
 ENGINES = ("auto", "pytorch", "openvino")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""As a form or a help text lists them; "cuda:N" is another."""
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
-_OPENVINO_PRECISIONS = ("auto", "fp32", "bf16", "int8")
+_OPENVINO_PRECISIONS = tuple(name for name in PRECISIONS if name != "fp16")
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", r"C:\Windows\System32\nvcuda.dll")
 """One of these is there wherever torch could find a GPU on Linux, in WSL, with ROCm or on Windows."""
 

@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from resmem_plugin.core.engines.base import ExpectedEngine
 from resmem_plugin.core.engines.loading import expected_images_per_s
-from resmem_plugin.core.engines.resolve import Choice, choose
+from resmem_plugin.core.engines.resolve import DEVICES, PRECISIONS, Choice, choose
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.network.weights import find_weights
 from resmem_plugin.core.provenance import Provenance
@@ -18,9 +18,6 @@ from resmem_plugin.fiftyone.app.widgets import block, choice, refuse
 from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
 from resmem_plugin.fiftyone.dataset.samples import count_of, images_of
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields, label_root
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 _WHOLE = "whole images"
 _MIN_TIMED = 100

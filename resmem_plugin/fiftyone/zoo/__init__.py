@@ -67,17 +67,19 @@ def resolve_input(model_name: str, ctx: Any) -> Any:
     del model_name, ctx
     from fiftyone.operators import types
 
+    from resmem_plugin.core.engines.resolve import DEVICES, PRECISIONS
+
     inputs = types.Object()
     inputs.enum(
         "device",
-        ["auto", "cpu", "cuda", "mps"],
+        list(DEVICES),
         default="auto",
         label="Device",
         description="Where the network runs. auto: CUDA, then MPS, then the CPU",
     )
     inputs.enum(
         "precision",
-        ["auto", "fp32", "fp16", "bf16"],
+        [precision for precision in PRECISIONS if precision != "int8"],  # which needs images to calibrate on
         default="auto",
         label="Precision",
         description="auto: fp16 on CUDA, else fp32, which gives the published model's scores",
