@@ -53,6 +53,7 @@ class ScorerOptions:
             when a `Scorer` is built.
 
     Example:
+        >>> from resmem_plugin import Scorer, ScorerOptions
         >>> options = ScorerOptions(device="cpu", batch_size=16)
         >>> options.changed
         ['device', 'batch_size']

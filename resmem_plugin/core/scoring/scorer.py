@@ -46,8 +46,8 @@ class Scorer:
     In fp32, the default except on CUDA, scores are upstream's (`resmem` 1.1.6) within 1e-5. They depend neither on the
     batch size nor on the other images in a batch. Scorers with the same network share one copy of it.
 
-    A scorer can be pickled, for workers in other processes: its options go along, and the worker's weights must be the
-    same. A network of your own goes along itself.
+    A scorer can be pickled, for workers in other processes: as its options and the hash of its weights, which the worker
+    must have too. A network of your own is pickled with it.
 
     Args:
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
@@ -60,10 +60,11 @@ class Scorer:
         WeightsError: if the weights are not found or damaged.
 
     Example:
-        >>> scorer = Scorer(batch_size=2)
-        >>> for score in scorer.iter_scores([photo, "no-such-file.jpg"]):
+        >>> from resmem_plugin import Scorer
+        >>> scorer = Scorer()
+        >>> for score in scorer.iter_scores(["coffee.png", "none.jpg"]):
         ...     print(score.index, round(score.memorability, 2), score.error)
-        0 0.87 None
+        0 0.88 None
         1 nan no such file: check the path, and the folder that relative paths start from
     """
 
@@ -104,6 +105,7 @@ class Scorer:
         """The scorer with these options: `Scorer(**options)`.
 
         Example:
+            >>> from resmem_plugin import Scorer, ScorerOptions
             >>> Scorer.of(ScorerOptions(batch_size=4)).batch_size
             4
         """
@@ -212,8 +214,9 @@ class Scorer:
                 `scores` are those of the images before.
 
         Example:
-            >>> [round(score.memorability, 3) for score in Scorer().score([photo])]
-            [0.873]
+            >>> from resmem_plugin import Scorer
+            >>> [round(score.memorability, 2) for score in Scorer().score(["coffee.png", "rocket.jpg"])]
+            [0.88, 0.64]
         """
         if errors not in ("raise", "coerce"):
             raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
@@ -245,8 +248,9 @@ class Scorer:
         An image that cannot be scored gives a `Score` with NaN and the reason.
 
         Example:
-            >>> sum(score.ok for score in Scorer().iter_scores(iter([photo, b"not an image"])))
-            1
+            >>> from resmem_plugin import Scorer
+            >>> [score.ok for score in Scorer().iter_scores(iter(["coffee.png", b"not an image"]))]
+            [True, False]
         """
         for index, outcome in enumerate(self._run(iterable_of_images(images))):
             yield _score(index, outcome)

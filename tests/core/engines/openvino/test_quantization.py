@@ -71,7 +71,7 @@ def test_the_provenance_tells_the_calibration_and_its_network_is_kept(
     assert (told.engine, told.precision) == ("openvino", "int8")
     assert told.calibration is not None
     folder = conversion.converted_folder(find_weights(), f"int8-{told.calibration}")
-    assert conversion._is_whole(folder)
+    assert conversion._is_complete(folder)
     monkeypatch.setitem(sys.modules, "nncf", None)  # from here on nothing may be calibrated
     expected = [score.memorability for score in int8.score(calibrating[:2])]
     for calibration in (calibrating, told.calibration):
