@@ -69,7 +69,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "array, one value broadcast": _object(lambda: np.broadcast_to(np.uint8(100), (50, 60, 3))),
     "array, one value broadcast to 800 TB": _object(
         lambda: np.broadcast_to(np.uint8(100), (1 << 24, 1 << 24, 3)),
-        "^it needs more memory than there is: scale it down",
+        "^it needs more memory than is available: scale it down",
     ),
     "array, read-only": _object(_read_only),
     "array, masked": _object(lambda: np.ma.masked_less(pixels(), 50)),
@@ -99,9 +99,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "PIL image of a mode without a conversion": _object(
         lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert it yourself first$"
     ),
-    "PIL image of no pixels": _object(
-        lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels: there is nothing to see$"
-    ),
+    "PIL image of no pixels": _object(lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels: is empty$"),
     "PIL image, closed": _object(_closed, DAMAGED),
     "PIL image, lazy and cut short": _object(lambda: _lazy(encoded("JPEG")[:3000]), DAMAGED),
     "bytes": _object(lambda: encoded("JPEG")),

@@ -210,7 +210,9 @@ def test_a_damaged_file_is_set_aside(counting: Counting, pictures: list[str], ki
     damaged = DAMAGE[kind](counting.cache.read_bytes())
     counting.cache.write_bytes(damaged)
     aside = counting.cache.with_name("scores.sqlite.damaged-1")
-    with pytest.warns(CacheWarning, match=rf"scores.sqlite was damaged: it is now {aside}, and a new one") as caught:
+    with pytest.warns(
+        CacheWarning, match=rf"scores.sqlite was damaged: it was renamed to {aside}, and a new one"
+    ) as caught:
         assert _values(counting.scorer(), pictures) == expected
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -299,13 +301,13 @@ def test_another_applications_database_is_left_alone(tmp_path: Path) -> None:
 def test_what_cannot_be_a_cache(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.jpg").write_text("precious")
     (tmp_path / "folder.sqlite").mkdir()
-    with pytest.raises(OptionError, match=r"ends in \.sqlite|make it first"):
+    with pytest.raises(OptionError, match=r"ends in \.sqlite|create it first"):
         Scorer(model=Counted(os.devnull), cache=tmp_path / name)
     assert (tmp_path / "a.jpg").read_text() == "precious"
 
 
 def test_a_function_has_no_cache(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="nothing tells whether a function"):
+    with pytest.raises(OptionError, match="a function cannot be recognised"):
         Scorer(model=lambda x: x[:, 0].mean(dim=(1, 2)), cache=tmp_path / "scores.sqlite")
 
 

@@ -36,5 +36,5 @@ def test_a_file_that_became_a_device(tmp_path: Path) -> None:
 def test_a_file_that_grew(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
         file.truncate(LARGEST_FILE + 1)
-    with pytest.raises(UnreadableImageError, match="1,073,741,825 bytes, more than the 1,073,741,824 that are read"):
+    with pytest.raises(UnreadableImageError, match="1,073,741,825 bytes, more than the limit of 1,073,741,824"):
         Sources().read(tmp_path / "large")

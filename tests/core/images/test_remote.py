@@ -49,10 +49,10 @@ def test_what_passes_is_tried_again(web: WebServer, path: str) -> None:
     [
         ("always/500", "500 Internal Server Error"),
         ("always/503", "503 Service Unavailable"),
-        ("always/429", "fewer requests"),
+        ("always/429", "too many requests"),
         ("drop/99", "dropped each time"),
-        ("truncated", "cut short"),
-        ("truncated-chunks", "cut short"),
+        ("truncated", "truncated"),
+        ("truncated-chunks", "truncated"),
     ],
 )
 def test_it_is_tried_a_few_times_only(web: WebServer, path: str, told: str) -> None:
@@ -70,9 +70,9 @@ def test_it_is_tried_a_few_times_only(web: WebServer, path: str, told: str) -> N
         ("always/401", "storage_options"),
         ("always/403", "storage_options"),
         ("always/501", "501 Not Implemented"),
-        ("always/599", "answers 599"),
+        ("always/599", "unexpected response 599"),
         ("always/503?after=3600", "try again later"),
-        ("redirect-to-file", "redirected to one of another kind"),
+        ("redirect-to-file", r"not an http\(s\) URL, or redirected to one"),
         ("huge", "larger than 1,048,576 bytes"),
         ("endless", "RESMEM_MAX_BYTES"),
         ("inflated", "RESMEM_MAX_BYTES"),
@@ -87,7 +87,7 @@ def test_what_does_not_pass_is_asked_for_once(web: WebServer, path: str, told: s
 
 def test_redirects_are_followed_a_few_times(web: WebServer) -> None:
     assert _reader().read(web.url("redirect")) == PICTURE
-    with pytest.raises(UnreadableImageError, match="redirected again and again"):
+    with pytest.raises(UnreadableImageError, match="too many redirects"):
         _reader().read(web.url("redirect-loop"))
     assert web.requests["GET /redirect-loop"] <= 11
 
@@ -96,7 +96,7 @@ def test_redirects_are_followed_a_few_times(web: WebServer) -> None:
 def test_waiting_ends(web: WebServer, path: str) -> None:
     timeout_s = 0.3
     began = time.monotonic()
-    with pytest.raises(UnreadableImageError, match=r"within 0.3 s, or not all of it within 3 s.*RESMEM_TIMEOUT_S"):
+    with pytest.raises(UnreadableImageError, match=r"within 0.3 s, or not complete within 3 s.*RESMEM_TIMEOUT_S"):
         _reader(timeout_s=timeout_s).read(web.url(path))
     longest = 3 if path == "dripping" else timeout_s
     assert longest <= time.monotonic() - began < longest + 5  # a time-out is not tried again
@@ -136,7 +136,7 @@ def test_every_door_is_bounded(web: WebServer, monkeypatch: pytest.MonkeyPatch) 
     shown = Gallery([Card(url, 0.5) for url in urls])._repr_html_()
     assert time.monotonic() - began < 20
     assert good.ok
-    told = ["no answer within", "larger than", "nothing at this URL", "the server fails", "cut short"]
+    told = ["no response within", "larger than", "nothing at this URL", "server error", "truncated"]
     for score, words in zip(failed, told, strict=True):
         assert words in str(score.error)
         assert words in shown
@@ -154,7 +154,7 @@ def test_limits_are_numbers(name: str, value: str, monkeypatch: pytest.MonkeyPat
 def test_storage_options_go_before_the_limits(web: WebServer) -> None:
     patient = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=0.2)}}
     began = time.monotonic()
-    with pytest.raises(UnreadableImageError, match="no answer"):
+    with pytest.raises(UnreadableImageError, match="no response"):
         RemoteReader(patient, Limits(timeout_s=60)).read(web.url("silent"))
     assert time.monotonic() - began < 20
     key = {"headers": {"Authorization": web.private}}
@@ -162,7 +162,7 @@ def test_storage_options_go_before_the_limits(web: WebServer) -> None:
     for _ in range(2):  # fsspec would add to the options it is given
         assert chained.read(f"zip://a.jpg::{web.url('private/a.zip')}") == PICTURE
         assert chained.read(f"simplecache::{web.url('private/a.jpg')}") == PICTURE
-    with pytest.raises(ImageNotFoundError, match="that it can be reached"):
+    with pytest.raises(ImageNotFoundError, match="that it is reachable"):
         _reader().read(f"simplecache::{web.url('private/b.jpg')}")
 
 
@@ -191,7 +191,7 @@ def test_an_archive_behind_http(web: WebServer) -> None:
 @pytest.mark.parametrize("cache", ["simplecache", "filecache"])
 def test_a_cache_does_not_keep_half_a_picture(web: WebServer, cache: str, tmp_path: Path) -> None:
     reader = RemoteReader({"cache_storage": str(tmp_path)}, Limits(max_bytes=MEGABYTE))
-    for path, told in (("truncated", "cut short"), ("endless", "larger than")):
+    for path, told in (("truncated", "truncated"), ("endless", "larger than")):
         for _ in range(2):
             with pytest.raises(UnreadableImageError, match=told):
                 reader.read(f"{cache}::{web.url(path)}")
@@ -304,7 +304,7 @@ def test_a_member_with_a_name_that_climbs_is_only_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["reference://a::https://host/r.json", "simplecache::reference://a", "dask://h:1/a"])
 def test_urls_that_give_orders(url: str) -> None:
-    with pytest.raises(UnsupportedImageError, match="no place of an image"):
+    with pytest.raises(UnsupportedImageError, match="unsupported URL scheme"):
         _reader().read(url)
 
 

@@ -87,7 +87,7 @@ def test_without_a_word_they_are_for_long_runs_on_a_card_with_more_workers_than_
     many: list[object], monkeypatch: pytest.MonkeyPatch, ahead: int, num_workers: int, expected: bool
 ) -> None:
     scorer = Scorer(device="cpu", model=Red(), num_workers=num_workers, batch_size=4)
-    monkeypatch.setattr(type(scorer.engine), "ahead", ahead)
+    monkeypatch.setattr(type(scorer.engine), "lookahead", ahead)
     scores = scorer.iter_scores(many[:4] * 50)
     next(scores)
     assert not _decoders()
@@ -157,7 +157,7 @@ def test_what_kills_two_processes_is_a_reason_and_the_next_file_is_decoded(
                     decoder.kill()
         time.sleep(0.005)
     thread.join(60)
-    assert "ended (SIGKILL), and so did another" in str(outcome[0])
+    assert "ended (SIGKILL), and so did a second one" in str(outcome[0])
     decoded = process.decode(content)
     assert decoded is not None
     assert (decoded[0] == pixels(ImageReader().read(content).image)).all()
@@ -261,7 +261,7 @@ def test_memory_that_runs_out_in_the_process_is_a_reason(process: DecodeProcess,
     assert process.decode(Path(str(many[0])).read_bytes()) is not None
     (decoder,) = _decoders()
     decoder.rlimit(psutil.RLIMIT_AS, (decoder.memory_info().vms + 100_000_000,) * 2)
-    with pytest.raises(UnreadableImageError, match="more memory than there is"):
+    with pytest.raises(UnreadableImageError, match="more memory than is available"):
         process.decode(picture.getvalue())
     assert process.decode(Path(str(many[0])).read_bytes()) is not None
 
@@ -284,7 +284,7 @@ def test_a_decoders_panic_costs_its_row(many: list[object], processes: bool) -> 
 
 
 def test_how_many_is_another_option() -> None:
-    with pytest.raises(OptionError, match="num_workers says how many"):
+    with pytest.raises(OptionError, match="num_workers sets how many"):
         Scorer(device="cpu", model=Red(), processes=4)  # type: ignore[arg-type]
 
 

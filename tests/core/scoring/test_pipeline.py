@@ -158,7 +158,7 @@ def test_ctrl_c_ends_it_at_once_even_while_a_server_hangs() -> None:
 class Apart(PyTorchEngine):
     """Works by itself, as a card does: a thread takes the batches, and notes when each was begun and asked for."""
 
-    ahead = 1
+    lookahead = 1
 
     def __init__(self) -> None:
         super().__init__(Red(), device="cpu")

@@ -90,7 +90,7 @@ def test_the_provenance_tells_the_calibration_and_its_network_is_kept(
     new = Scorer(device="cpu", precision="int8")
     with pytest.warns(CalibrationWarning, match=r"on 1 image\(s\)"), pytest.raises(MissingPackageError, match="int8"):
         new.score([photos["coffee.png"]])
-    with pytest.raises(OptionError, match="no int8 network calibrated as '0123'"):
+    with pytest.raises(OptionError, match="no int8 network of calibration '0123'"):
         Scorer(device="cpu", precision="int8", calibration="0123")
 
 
