@@ -307,7 +307,7 @@ def test_what_cannot_be_a_cache(tmp_path: Path, name: str) -> None:
 
 
 def test_a_function_has_no_cache(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="a function cannot be recognised"):
+    with pytest.raises(OptionError, match="scores of a function cannot be cached"):
         Scorer(model=lambda x: x[:, 0].mean(dim=(1, 2)), cache=tmp_path / "scores.sqlite")
 
 

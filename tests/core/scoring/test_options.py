@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,6 +24,11 @@ def test_options_are_frozen_and_picklable() -> None:
     assert pickle.loads(pickle.dumps(options)) == options
     with pytest.raises(FrozenInstanceError):
         options.device = "cuda"  # type: ignore[misc]
+
+
+def test_changed_options_are_compared_by_value() -> None:
+    assert ScorerOptions(device="".join(["au", "to"]), exif_transpose=False).changed == []
+    assert ScorerOptions(precision="int8", calibration=np.zeros((2, 8, 8, 3))).changed == ["precision", "calibration"]
 
 
 def test_a_scorer_of_options_is_the_scorer_with_these_keywords() -> None:
