@@ -57,7 +57,7 @@ def test_truncated(installed: Path, tmp_path: Path) -> None:
     cut = tmp_path / "model.pt"
     with installed.open("rb") as file:
         cut.write_bytes(file.read(1 << 20))
-    with pytest.raises(WeightsCorruptError, match=r"1,048,576 bytes.*cut short.*--force-reinstall"):
+    with pytest.raises(WeightsCorruptError, match=r"1,048,576 bytes.*truncated.*--force-reinstall"):
         Scorer(device="cpu", weights=cut)
 
 
