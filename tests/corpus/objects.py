@@ -97,7 +97,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "PIL image of 16 bits": _object(lambda: Image.new("I;16", (9, 9), 200)),
     "PIL image of floats, NaN": _object(lambda: Image.fromarray(np.full((9, 9), np.nan, np.float32))),
     "PIL image of a mode without a conversion": _object(
-        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert it yourself first$"
+        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert the image first$"
     ),
     "PIL image of no pixels": _object(lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels: is empty$"),
     "PIL image, closed": _object(_closed, DAMAGED),
@@ -106,7 +106,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "bytearray": _object(lambda: bytearray(encoded("JPEG"))),
     "memoryview": _object(lambda: memoryview(encoded("JPEG"))),
     "memoryview, backwards": _object(lambda: memoryview(encoded("JPEG")[::-1])[::-1]),
-    "no bytes": _object(b"", r"^empty \(0 bytes\): read or download it again$"),
+    "no bytes": _object(b"", r"^empty \(0 bytes\): copy or download it again$"),
     "bytes, cut short": _object(lambda: encoded("JPEG")[:3000], DAMAGED),
     "bytes of a bomb": _object(bomb, "^too large"),
     "None": _object(None, MISSING),
