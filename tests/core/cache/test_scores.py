@@ -23,9 +23,9 @@ from resmem_plugin import Scorer
 from resmem_plugin.core.cache import database as cache_file
 from resmem_plugin.core.cache.scores import CachedScore, ScoreCache
 from resmem_plugin.core.errors import CacheError, CacheWarning, ClippedImagesWarning, OptionError
-from tests.browser.stand_ins import Counted
 from tests.conftest import flat
 from tests.core.cache.sharing import share
+from tests.models import Counted
 
 
 class Counting:

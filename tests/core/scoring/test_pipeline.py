@@ -10,21 +10,18 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 import pytest
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
 from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.scoring import pipeline
 from resmem_plugin.core.scoring.preparation import Prepared
 from tests.conftest import flat
-from tests.models import Red
+from tests.models import AsynchronousEngine, Red
 
 
 def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -155,29 +152,8 @@ def test_ctrl_c_ends_it_at_once_even_while_a_server_hangs() -> None:
     assert "Fatal" not in errors
 
 
-class Apart(PyTorchEngine):
-    """Works by itself, as a card does: a thread takes the batches, and notes when each was begun and asked for."""
-
-    lookahead = 1
-
-    def __init__(self) -> None:
-        super().__init__(Red(), device="cpu")
-        self.events: list[str] = []
-        self._thread = ThreadPoolExecutor(1)
-
-    def submit(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
-        self.events.append(f"submit {len(batch)}")
-        future = self._thread.submit(self.forward, batch)
-
-        def finish() -> npt.NDArray[np.float32]:
-            self.events.append("finish")
-            return future.result()
-
-        return finish
-
-
 def test_a_device_that_works_by_itself_has_its_next_batch_before_it_is_waited_for() -> None:
-    engine = Apart()
+    engine = AsynchronousEngine()
     outcomes = pipeline.run(
         [flat(value) for value in range(11)] + [None], reader=ImageReader(), engine=engine, batch_size=4, num_workers=2
     )
