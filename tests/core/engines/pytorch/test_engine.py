@@ -185,11 +185,6 @@ def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
         assert "spawn" in file.read()
 
 
-def test_scorers_share_one_network() -> None:
-    one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2, precision="fp32")
-    assert one.engine is other.engine
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 @pytest.mark.weights
