@@ -86,7 +86,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def test_state_dict_is_upstreams() -> None:
+def test_state_dict_has_upstreams_entries() -> None:
     theirs = upstream.model().state_dict()
     with torch.device("meta"):
         mine = ResMem().state_dict()

@@ -41,7 +41,8 @@ def test_a_damaged_database_is_quarantined(counting: CountingScorers, image_file
     with pytest.warns(
         CacheWarning, match=rf"scores.sqlite was damaged: it was renamed to {aside}, and a new one"
     ) as caught:
-        assert scores_of(counting.scorer(), image_files) == expected
+        scores = counting.scorer().score(image_files, errors="coerce")
+    assert [score.memorability for score in scores] == expected
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert aside.read_bytes()[100:] == damaged[100:]  # but for what SQLite counts in the header
