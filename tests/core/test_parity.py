@@ -105,7 +105,7 @@ def test_state_dicts_can_be_exchanged(photos: dict[str, Path]) -> None:
 
 @pytest.fixture
 def an_image_at_its_path(photos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float:
-    """The README's own path, holding a picture with an alpha channel; gives its golden score."""
+    """The README's own path, holding a image with an alpha channel; returns its golden score."""
     (tmp_path / "path/to").mkdir(parents=True)
     Image.open(photos["coffee.png"]).convert("RGBA").save(tmp_path / "path/to/image", "PNG")
     monkeypatch.chdir(tmp_path)

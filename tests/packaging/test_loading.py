@@ -1,4 +1,4 @@
-"""The four ways by which the plugin comes to FiftyOne, each in processes of its own."""
+"""The four ways to install the plugin in FiftyOne, each in separate processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPERATORS = [
 ]
 PANELS = ["memorability_panel"]
 
-# What FiftyOne's server does at every request: build the registry anew.
+# What FiftyOne's server does at every request: build the registry again.
 REPORT = f"""
 import json, os, sys
 import fiftyone.operators as foo, fiftyone.plugins as fop

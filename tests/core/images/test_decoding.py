@@ -16,13 +16,13 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.images.reader import ImageReader
 from tests.conftest import ROOT
-from tests.corpus.contents import gray_tiff, heif, picture, plain, with_many_scans
+from tests.corpus.contents import gray_tiff, heif, photo, plain, with_many_scans
 
 
 @pytest.mark.parametrize("action", ["error", "ignore"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 def test_max_image_pixels_is_respected(kind: str, action: str, red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = plain(picture().resize((600, 400)), kind)
+    content = plain(photo().resize((600, 400)), kind)
     expected = red.score([content])[0]
     with warnings.catch_warnings():
         warnings.simplefilter(action, Image.DecompressionBombWarning)  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def test_a_jpeg_of_a_thousand_scans_is_too_large(red: Scorer) -> None:
 
 
 def test_jpeg_scans_are_not_counted_in_trailing_data() -> None:
-    video = np.random.default_rng(0).bytes(40_000_000)  # as a telephone appends it to a picture
+    video = np.random.default_rng(0).bytes(40_000_000)  # as a telephone appends it to a image
     assert ImageReader().read(plain(Image.new("RGB", (4000, 3000)), "JPEG") + video).image.size == (4000, 3000)
 
 

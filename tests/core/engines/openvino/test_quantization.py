@@ -110,16 +110,16 @@ def test_int8_scores_do_not_depend_on_the_batch(int8: Scorer, calibrating: list[
 def test_provenance_records_the_calibration_and_its_network_is_cached(
     int8: Scorer, calibrating: list[Image.Image], photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = int8.provenance
-    assert (told.engine, told.precision) == ("openvino", "int8")
-    assert told.calibration is not None
-    folder = conversion.converted_folder(find_weights(), f"int8-{told.calibration}")
+    provenance = int8.provenance
+    assert (provenance.engine, provenance.precision) == ("openvino", "int8")
+    assert provenance.calibration is not None
+    folder = conversion.converted_folder(find_weights(), f"int8-{provenance.calibration}")
     assert conversion._is_complete(folder)
     monkeypatch.setitem(sys.modules, "nncf", None)  # from here on nothing may be calibrated
     expected = [score.memorability for score in int8.score(calibrating[:2])]
-    for calibration in (calibrating, told.calibration):
+    for calibration in (calibrating, provenance.calibration):
         again = Scorer(device="cpu", precision="int8", calibration=calibration)
-        assert again.provenance == told
+        assert again.provenance == provenance
         assert [score.memorability for score in again.score(calibrating[:2])] == expected
     lazy = Scorer(device="cpu", precision="int8")
     with pytest.raises(OptionError, match="calibrated on the first images"):
@@ -129,7 +129,7 @@ def test_provenance_records_the_calibration_and_its_network_is_cached(
     assert nothing.resmem.score(device="cpu", precision="int8").isna().all()
     assert "not calibrated" in repr(lazy)
     assert len(lazy.score(calibrating)) == len(calibrating)  # the same images, so the network that is kept
-    assert lazy.provenance == told
+    assert lazy.provenance == provenance
     new = Scorer(device="cpu", precision="int8")
     with pytest.warns(CalibrationWarning, match=r"on 1 image\(s\)"), pytest.raises(MissingPackageError, match="int8"):
         new.score([photos["coffee.png"]])

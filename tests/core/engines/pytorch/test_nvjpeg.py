@@ -50,7 +50,7 @@ def test_nvjpeg_pixels_agree_with_pillow_within_one(photo: Image.Image) -> None:
 
 def test_a_broken_jpeg_does_not_affect_its_batch(photo: Image.Image) -> None:
     good = _jpeg(photo)
-    first, broken, last = JPEGDecoder("cpu")([good, b"\xff\xd8 no picture", good])
+    first, broken, last = JPEGDecoder("cpu")([good, b"\xff\xd8 no image", good])
     assert broken is None
     assert first is not None
     assert last is not None
@@ -110,7 +110,7 @@ def test_a_scorer_with_gpu_decoding_keeps_order_and_errors(
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg)
     upside_down = _jpeg(photo.rotate(180), quality=60)
-    odd = jpeg[:600] + bytes(100) + jpeg[600:]  # its header is broken, or its picture is
+    odd = jpeg[:600] + bytes(100) + jpeg[600:]  # its header is broken, or its image is
     images = [jpeg, photo, path, b"no image", upside_down, jpeg[:3000], None, odd] * 8
     options = {"cache": tmp_path / "scores.sqlite"} if cached else {}
     card = Counting()
