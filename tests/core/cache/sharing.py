@@ -17,7 +17,7 @@ _barrier: Any = None
 
 
 def share(processes: int, cache: str, paths: Sequence[str], counter: str) -> list[tuple[dict[str, float], list[str]]]:
-    """Score the same images in several processes at once, each in its own order; returns scores and warnings of each."""
+    """Score the same images in several processes at once, each in its own order; the scores and warnings of each."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     barrier = context.Barrier(processes)
