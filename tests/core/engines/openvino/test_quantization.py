@@ -22,23 +22,25 @@ from resmem_plugin.core.network.weights import find_weights
 
 pytestmark = pytest.mark.weights
 
+# Left, top, right and bottom of the whole and of five parts.
 PARTS = [(0, 0, 1, 1), (0, 0, 0.7, 0.7), (0.3, 0, 1, 0.7), (0, 0.3, 0.7, 1), (0.3, 0.3, 1, 1), (0.2, 0.2, 0.8, 0.8)]
 
 
-def _parts(paths: list[Path]) -> list[Image.Image]:
-    """Each photograph, and five parts of it: left, top, right, bottom."""
+def _parts(paths: list[Path], count: int = len(PARTS)) -> list[Image.Image]:
+    """Each photograph, and parts of it: so many images of each."""
     images = [Image.open(path).convert("RGB") for path in paths]
     sizes = [np.array([*image.size, *image.size]) for image in images]
     return [
         image.crop(tuple((size * part).astype(int)))
         for image, size in zip(images, sizes, strict=True)
-        for part in PARTS
+        for part in PARTS[:count]
     ]
 
 
 @pytest.fixture(scope="module")
 def calibrating(photos: dict[str, Path]) -> list[Image.Image]:
-    return _parts(list(photos.values())[::2])
+    """36 images, hardly more than the 32 below which calibration warns: more would only take longer."""
+    return _parts(list(photos.values())[::2], count=4)
 
 
 class Calibrated(NamedTuple):
