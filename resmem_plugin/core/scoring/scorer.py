@@ -46,8 +46,8 @@ class Scorer:
     In fp32, the default except on CUDA, scores are upstream's (`resmem` 1.1.6) within 1e-5. They depend neither on the
     batch size nor on the other images in a batch. Scorers with the same network share one copy of it.
 
-    A scorer can be pickled, for workers in other processes: as its options and the hash of its weights, which the worker
-    must have too. A network of your own is pickled with it.
+    A scorer can be pickled, for workers in other processes: as its options and the hash of its weights, which the
+    worker must have too. A network of your own is pickled with it.
 
     The other arguments are the attributes of `ScorerOptions`, which describes them.
 
