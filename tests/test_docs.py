@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -137,6 +138,14 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     assert done.returncode == 0, done.stderr
     for page in tmp_path.rglob("*.html"):
         assert _LOADED.findall(page.read_text(encoding="utf-8")) == [], page
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_need_no_checkout(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert "resmem_plugin" in code
+    assert re.findall(r"(?:from|import) +(?:examples|tests|benchmarks)\b", code) == []
 
 
 def test_docstrings_head_their_examples_as_mkdocstrings_does() -> None:
