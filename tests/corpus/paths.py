@@ -128,9 +128,7 @@ PATH_KINDS: dict[str, Kind] = {
     "permission denied": Kind(
         _at("picture.jpg", _forbid), "^permission denied: make the file and its folders readable to this user$"
     ),
-    "file of more than can be read": Kind(
-        _at("picture.jpg", _sparse), "^a file of .* bytes, more than the limit of "
-    ),
+    "file of more than can be read": Kind(_at("picture.jpg", _sparse), "^a file of .* bytes, more than the limit of "),
     "vanishes": _changing(os.remove, NO_FILE),
     "turns into another picture": _changing(_rewrite, None),
     "is cut short": _changing(_shorten, DAMAGED),
