@@ -1,4 +1,4 @@
-"""README and docs/: their code runs and prints what they say, they are complete, and the site builds without a warning."""
+"""README.md and docs/: their links, their code, and what they must say."""
 
 from __future__ import annotations
 
