@@ -1,9 +1,10 @@
-"""README.md and docs/: their links, their code, and what they must say."""
+"""README and docs/: their code runs and prints what they say, and the site is complete and builds without a warning."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -22,6 +23,7 @@ from tests.conftest import ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 
+_LOADED = re.compile(r"<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=[\"']?(https?:[^\"' >]*)")
 _FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -135,15 +137,19 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     )
     assert done.returncode == 0, done.stderr
     for page in tmp_path.rglob("*.html"):
-        loaded = re.findall(
-            r"<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=[\"']?(https?:[^\"' >]*)", page.read_text()
-        )
-        assert loaded == [], page
+        assert _LOADED.findall(page.read_text(encoding="utf-8")) == [], page
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_need_no_checkout(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert "resmem_plugin" in code
+    assert re.findall(r"(?:from|import) +(?:examples|tests|benchmarks)\b", code) == []
 
 
 def test_docstrings_head_their_examples_as_mkdocstrings_does() -> None:
     """Under `Example:` the site would show quotations instead of code."""
-    sources = (ROOT / "resmem_plugin").rglob("*.py")
-    assert [
-        path for path in sources if re.search(r"^ *Example:$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    ] == []
+    heading = re.compile(r"^ *Example:$", re.MULTILINE)
+    for path in (ROOT / "resmem_plugin").rglob("*.py"):
+        assert heading.search(path.read_text(encoding="utf-8")) is None, path
