@@ -61,7 +61,7 @@ def test_truncated(installed: Path, tmp_path: Path) -> None:
         Scorer(device="cpu", weights=cut)
 
 
-def test_another_file_must_be_named_with_its_hash(tmp_path: Path, own_cache: Path) -> None:
+def test_another_file_must_be_named_with_its_hash(tmp_path: Path, skip_conversion: None, own_cache: Path) -> None:
     path = tmp_path / "mine.safetensors"
     mine = ResMem(pretrained=True)
     with torch.no_grad():
