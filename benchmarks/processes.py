@@ -19,7 +19,7 @@ from benchmarks.pictures import small
 from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.scoring import pipeline
 from resmem_plugin.core.scoring.options import available_cores
-from tests.command import RedEngine
+from tests.models import RedEngine
 
 
 class Nothing(RedEngine):

@@ -7,54 +7,16 @@ import os
 import resource
 import signal
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-import numpy.typing as npt
 import pandas  # noqa: F401 (the processes that start from here need not import it)
 import pyarrow.parquet  # noqa: F401
 
 from resmem_plugin import cli
 from resmem_plugin.core.scoring import scorer
-
-
-class RedEngine:
-    """The mean of the red channel, without torch.
-
-    Args:
-        sociable: scores change with a picture's company in the batch, as PyTorch's do in their last digit.
-        forward_s: what a batch takes at least.
-        fails_at: the image at which it fails, counted from 0; None: it never does.
-    """
-
-    name, device_type, precision, weights, batch_size, can_embed = "red", "cpu", "fp32", "0" * 64, 4, False
-    calibration: str | None = None
-    lookahead = 0
-    decode_jpegs = None
-
-    def __init__(self, forward_s: float = 0, fails_at: int | None = None, sociable: bool = True) -> None:
-        self.forward_s, self.fails_at, self.sociable, self.scored = forward_s, fails_at, sociable, 0
-
-    def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        time.sleep(self.forward_s)
-        self.scored += len(batch)
-        if self.fails_at is not None and self.scored > self.fails_at:
-            raise RuntimeError("pretend that the card is lost")
-        reds: npt.NDArray[np.float32] = batch[..., 0].mean(axis=(1, 2), dtype=np.float32) / np.float32(255)
-        if self.sociable:
-            reds *= 1 + reds.mean() / 1000
-        return reds
-
-    def submit(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
-        return partial(self.forward, batch)
-
-    def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        raise NotImplementedError
+from tests.models import RedEngine
 
 
 def start(

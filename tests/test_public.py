@@ -20,7 +20,8 @@ def _loaded(code: str) -> set[str]:
 
 
 def test_all_is_complete_and_sorted() -> None:
-    assert resmem_plugin.__all__ == ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
+    names = ["Provenance", "ResMem", "Score", "Scorer", "ScorerOptions", "score_images", "transformer"]
+    assert resmem_plugin.__all__ == names
     assert resmem_plugin.__all__ == sorted(resmem_plugin.__all__)
     for name in resmem_plugin.__all__:
         assert getattr(resmem_plugin, name).__name__ == name

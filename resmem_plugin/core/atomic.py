@@ -23,7 +23,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path).resolve()  # a link stays a link, to the new file
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to: make it first")
+        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to: create it first")
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{target} is not a file that can be replaced: name another")
     unfinished = target.with_name(f".{secrets.token_hex(8)}.unfinished{target.suffix}")

@@ -24,7 +24,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
         pass
     with pytest.raises(FileExistsError, match="name another"), replacing("/dev/null"):
         pass
-    with pytest.raises(FileNotFoundError, match="make it first"), replacing(tmp_path / "none" / "a.csv"):
+    with pytest.raises(FileNotFoundError, match="create it first"), replacing(tmp_path / "none" / "a.csv"):
         pass
 
 

@@ -40,11 +40,11 @@ from tests.corpus.contents import (
 from tests.corpus.kinds import Kind, file
 from tests.sample_images import ENCODED
 
-DAMAGED = "^damaged or cut short, it cannot be decoded .*: replace it with an intact copy$"
-RARE = "^it begins like .*, but is damaged, cut short or of a rare kind .*: replace it .*, or convert it to PNG$"
+DAMAGED = "^damaged or truncated, it cannot be decoded .*: replace it with an intact copy$"
+RARE = "^it starts like .*, but is damaged, truncated or of a rare kind .*: replace it .*, or convert it to PNG$"
 TOO_LARGE = "^too large .*: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it$"
 NO_IMAGE = r"^not an image that Pillow can read \(it starts with b.*\): convert it to JPEG or PNG, or leave it out$"
-METADATA = "^its text or colour profile unpacks to more than Pillow allows .*: save it again without"
+METADATA = "^its text or colour profile is larger than Pillow allows .*: save it again without"
 
 # A 16x16 picture by jpegtran -arithmetic: Pillow reads such files and cannot write them.
 _ARITHMETIC = """
@@ -104,10 +104,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG XL in boxes": (lambda: b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "^JPEG XL, which .*pillow-jxl-plugin"),
     "EPS": (
         lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n",
-        "^EPS, which other programs .*to PNG$",
+        "^EPS, which needs another program .*to PNG$",
     ),
-    "WMF": (lambda: b"\xd7\xcd\xc6\x9a" + bytes(100), "^WMF, which other programs would have to draw"),
-    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(100), "^HDF5, which other programs would have to draw"),
+    "WMF": (lambda: b"\xd7\xcd\xc6\x9a" + bytes(100), "^WMF, which needs another program to render"),
+    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(100), "^HDF5, which needs another program to render"),
     "Huffman tables overwritten": (without_huffman_tables, DAMAGED),
     "arithmetic coding declared, progressive": (lambda: with_start_of_frame(0xCA), DAMAGED),
     "lossless coding declared": (lambda: with_start_of_frame(0xC3), DAMAGED),

@@ -55,7 +55,7 @@ def read(content: bytes, number: int) -> str | None:
     try:
         pixels(reader.open(content).image)
     except ImageError as error:
-        return str(error) if "more memory than there is" in str(error) else None
+        return str(error) if "more memory than is available" in str(error) else None
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None

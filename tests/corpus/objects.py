@@ -69,7 +69,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "array, one value broadcast": _object(lambda: np.broadcast_to(np.uint8(100), (50, 60, 3))),
     "array, one value broadcast to 800 TB": _object(
         lambda: np.broadcast_to(np.uint8(100), (1 << 24, 1 << 24, 3)),
-        "^it needs more memory than there is: scale it down",
+        "^it needs more memory than is available: scale it down",
     ),
     "array, read-only": _object(_read_only),
     "array, masked": _object(lambda: np.ma.masked_less(pixels(), 50)),
@@ -97,10 +97,10 @@ OBJECT_KINDS: dict[str, Kind] = {
     "PIL image of 16 bits": _object(lambda: Image.new("I;16", (9, 9), 200)),
     "PIL image of floats, NaN": _object(lambda: Image.fromarray(np.full((9, 9), np.nan, np.float32))),
     "PIL image of a mode without a conversion": _object(
-        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert it yourself first$"
+        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert the image first$"
     ),
     "PIL image of no pixels": _object(
-        lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels: there is nothing to see$"
+        lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels is empty: leave it out$"
     ),
     "PIL image, closed": _object(_closed, DAMAGED),
     "PIL image, lazy and cut short": _object(lambda: _lazy(encoded("JPEG")[:3000]), DAMAGED),
@@ -108,7 +108,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "bytearray": _object(lambda: bytearray(encoded("JPEG"))),
     "memoryview": _object(lambda: memoryview(encoded("JPEG"))),
     "memoryview, backwards": _object(lambda: memoryview(encoded("JPEG")[::-1])[::-1]),
-    "no bytes": _object(b"", r"^empty \(0 bytes\): read or download it again$"),
+    "no bytes": _object(b"", r"^empty \(0 bytes\): copy or download it again$"),
     "bytes, cut short": _object(lambda: encoded("JPEG")[:3000], DAMAGED),
     "bytes of a bomb": _object(bomb, "^too large"),
     "None": _object(None, MISSING),

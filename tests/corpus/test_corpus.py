@@ -244,5 +244,5 @@ def test_the_warning_filters_change_nothing(corpus: Corpus) -> None:
 
 
 def test_one_bad_row_is_warned_of_in_pandas(corpus: Corpus, red: Scorer) -> None:
-    with pytest.warns(FailedImagesWarning, match="damaged or cut short"):
+    with pytest.warns(FailedImagesWarning, match="damaged or truncated"):
         pd.Series([corpus.references["JPEG cut at 5 tenths"]]).resmem.score(errors="coerce", scorer=red)

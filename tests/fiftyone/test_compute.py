@@ -14,7 +14,7 @@ from resmem_plugin.core.errors import CalibrationWarning, OptionError, ScoringEr
 from resmem_plugin.core.scoring.progress import Progress
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset.fields import METHOD, ScoreField
-from tests.models import Red
+from tests.models import Failing, Red
 
 
 def _add(dataset: Any, paths: Any, **fields: Any) -> None:
@@ -105,20 +105,6 @@ def test_scores_of_an_unknown_source_are_kept(dataset: Any, reds: list[str], red
     assert dataset.values("memorability") == [0.5] * 10
     compute_memorability(dataset, scorer=red, overwrite=True)
     assert len(dataset.distinct("memorability")) == 10
-
-
-class Failing(Red):
-    """Scores one batch, or none, and fails."""
-
-    def __init__(self, batches: int) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def forward(self, x: Any) -> Any:
-        if self.batches == 0:
-            raise RuntimeError("the card fell out")
-        self.batches -= 1
-        return super().forward(x)
 
 
 def test_a_model_that_fails_at_once_costs_no_old_score(dataset: Any, reds: list[str], red: Scorer) -> None:

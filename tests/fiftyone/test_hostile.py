@@ -187,5 +187,5 @@ def test_urls_are_bounded_here_too(
     found = model.predict_all([web.url(path) for path in ("stalled", "endless", "always/404", "a.jpg")])
     assert found[:3] == [None] * 3
     assert found[3] is not None
-    for words in ("no answer within", "larger than", "nothing at this URL"):
+    for words in ("no response within", "larger than", "nothing at this URL"):
         assert words in caplog.text

@@ -66,7 +66,8 @@ def to_image_error(error: Exception, limits: Limits) -> ImageError | None:
         return UnreadableImageError("the response was truncated each time: try again later")
     if isinstance(cause, aiohttp.ClientConnectionError):
         return UnreadableImageError(
-            "no connection to the server, or it was dropped each time: check the URL and the network"
+            "no connection to the server, or it was dropped each time: check the URL and the network, or try again "
+            "later"
         )
     if cause is not None:
         return UnreadableImageError("not an http(s) URL, or redirected to one: check its spelling")

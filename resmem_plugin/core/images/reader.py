@@ -140,7 +140,8 @@ class ImageReader:
         if isinstance(reference, np.ndarray):
             return _check_array(reference)
         raise UnsupportedImageError(
-            f"not an image but a {type(reference).__name__}: give a path, a URL, bytes, a PIL image or a uint8 array"
+            f"not an image but an object of type {type(reference).__name__}: "
+            "give a path, a URL, bytes, a PIL image or a uint8 array"
         )
 
     def open(self, content: bytes | Image.Image | npt.NDArray[np.uint8]) -> OpenedImage:

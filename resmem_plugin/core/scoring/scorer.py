@@ -121,9 +121,7 @@ class Scorer:
         self.num_workers = options.num_workers or available_cores()
         self._cache = ScoreCache.of(options.cache) if options.cache else None
         self._reader = ImageReader(
-            decode=options.decode,
-            exif_transpose=options.exif_transpose,
-            storage_options=options.storage_options,
+            decode=options.decode, exif_transpose=options.exif_transpose, storage_options=options.storage_options
         )
         self._calibrating = threading.Lock()
         self._engine: Engine | None = None
@@ -135,10 +133,7 @@ class Scorer:
             self._engine = engine = engine_for_model(model, self._choice, weights_id)
             self._model = engine.model
             if options.cache and engine.weights.startswith("function:"):
-                raise OptionError(
-                    "a function cannot be recognised in a later run, so its scores cannot be cached: give an "
-                    "nn.Module, or no cache"
-                )
+                raise OptionError("scores of a function cannot be cached: give an nn.Module, or no cache")
             return
         self._weights = find_weights(options.weights)
         if weights_id not in (None, self._weights.sha256):

@@ -11,7 +11,7 @@ from typing import Any
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import CacheWarning
-from tests.browser.stand_ins import Counted
+from tests.models import Counted
 
 _barrier: Any = None
 

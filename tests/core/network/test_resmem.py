@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -10,7 +12,7 @@ from resmem_plugin.core.network.resnet import ResNet152
 
 
 @pytest.fixture(scope="module")
-def network() -> ResMem:
+def network(cache_folder: Path) -> ResMem:
     return ResMem(pretrained=True).eval()
 
 

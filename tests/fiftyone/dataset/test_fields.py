@@ -16,11 +16,7 @@ from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
 from resmem_plugin.fiftyone.dataset.run import ScoringRun
 from tests.conftest import ROOT
-from tests.models import Red
-
-
-class Other(Red):
-    """Scores alike, and is another network."""
+from tests.models import OtherRed
 
 
 @pytest.fixture
@@ -34,7 +30,7 @@ def ten(dataset: Any, reds: list[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def other() -> Scorer:
-    return Scorer(device="cpu", model=Other(), batch_size=4, exif_transpose=True)
+    return Scorer(device="cpu", model=OtherRed(), batch_size=4, exif_transpose=True)
 
 
 def test_overwriting_a_view_that_shows_what_is_scored(ten: Any, red: Scorer, other: Scorer) -> None:

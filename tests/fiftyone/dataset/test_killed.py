@@ -20,8 +20,8 @@ import pytest
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
-from tests.browser.stand_ins import Counted
 from tests.conftest import ROOT
+from tests.models import Counted
 
 KILLS = 25
 
@@ -31,7 +31,7 @@ import fiftyone as fo
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset import run as computation
-from tests.browser.stand_ins import Counted
+from tests.models import Counted
 
 vars(computation).update(_WRITTEN_AT_ONCE=6, _CHECKED_AFTER_S=0)
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from resmem_plugin import ResMem, Scorer, transformer
 from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
@@ -19,7 +18,7 @@ from resmem_plugin.core.engines.pytorch.engine import Model, PyTorchEngine
 from resmem_plugin.core.errors import EvalModeError, OptionError, ScoringError
 from resmem_plugin.core.images.preprocess import pixels
 from tests.conftest import flat
-from tests.models import Red, Small
+from tests.models import MemoryLimited, MemoryLimitedWithEmbeddings, Red, WithWrongEmbeddings
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +67,14 @@ def test_training_mode_is_refused_on_every_forward() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_halved() -> None:
-    scorer = Scorer(device="cpu", model=Small(largest=3), batch_size=16)
+    scorer = Scorer(device="cpu", model=MemoryLimited(largest=3), batch_size=16)
     scores = scorer.score([flat(value) for value in range(20)])
     assert [score.memorability for score in scores] == pytest.approx([value / 255 for value in range(20)], abs=1e-6)
 
 
 def test_one_image_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(ScoringError, match="OutOfMemoryError") as caught:
-        Scorer(device="cpu", model=Small(largest=0)).score([flat(1)])
+        Scorer(device="cpu", model=MemoryLimited(largest=0)).score([flat(1)])
     assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
 
 
@@ -96,21 +95,12 @@ def test_embeddings_are_what_the_score_is_made_of(scorer: Scorer, photos: dict[s
     assert scorer.engine.embed(batch[1:2])[0] == pytest.approx(embeddings[1], abs=1e-4)
 
 
-class Embedding(Small):
-    """A model of a caller's with embeddings of its own: the means of the three channels."""
-
-    def embed(self, x: Tensor) -> Tensor:
-        if len(x) > self.largest:
-            raise torch.OutOfMemoryError("pretend that the card is full")
-        return x.mean(dim=(2, 3))
-
-
 def test_embeddings_of_a_callers_model() -> None:
-    engine = PyTorchEngine(Embedding(largest=3), device="cpu")
+    engine = PyTorchEngine(MemoryLimitedWithEmbeddings(largest=3), device="cpu")
     batch = np.random.default_rng(0).integers(0, 256, (8, 227, 227, 3), dtype=np.uint8)
     assert engine.can_embed
     assert engine.embed(batch) == pytest.approx(batch.mean(axis=(1, 2)) / 255, abs=1e-5)
-    assert isinstance(engine.model, Embedding)
+    assert isinstance(engine.model, MemoryLimitedWithEmbeddings)
     engine.model.train()
     with pytest.raises(EvalModeError, match="training mode"):
         engine.embed(batch)
@@ -123,12 +113,8 @@ def test_a_model_without_embeddings_says_so(red: Scorer) -> None:
 
 
 def test_embeddings_have_one_row_an_image() -> None:
-    class Wrong(Red):
-        def embed(self, x: Tensor) -> Tensor:
-            return x
-
     with pytest.raises(OptionError, match=r"embed returned shape \(2, 3, 227, 227\) for 2 images"):
-        PyTorchEngine(Wrong(), device="cpu").embed(np.zeros((2, 227, 227, 3), np.uint8))
+        PyTorchEngine(WithWrongEmbeddings(), device="cpu").embed(np.zeros((2, 227, 227, 3), np.uint8))
 
 
 def test_a_function_is_a_model_too() -> None:
@@ -199,11 +185,6 @@ def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
         assert "spawn" in file.read()
 
 
-def test_scorers_share_one_network() -> None:
-    one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2, precision="fp32")
-    assert one.engine is other.engine
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 @pytest.mark.weights
@@ -223,7 +204,7 @@ def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 def test_cuda_takes_batches_ahead_and_networks_of_any_kind() -> None:
     batches = [np.full((size, 227, 227, 3), size, np.uint8) for size in (3, 1, 4)]
-    for model in (Red(), lambda x: x[:, 0].mean(dim=(1, 2)), Small(largest=2)):
+    for model in (Red(), lambda x: x[:, 0].mean(dim=(1, 2)), MemoryLimited(largest=2)):
         engine = CUDAEngine(model, precision="fp32")
         waiting = [engine.submit(batch) for batch in batches]
         for batch, finish in zip(batches, waiting, strict=True):

@@ -130,7 +130,7 @@ def test_a_scorer_gives_its_jpegs_to_the_card_and_keeps_order_and_reasons(
 
 
 def test_a_card_takes_no_more_at_once_than_it_has_room_for(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "_PIXELS_AT_ONCE", 2 * photo.width * photo.height)
+    monkeypatch.setattr(decoders, "_MAX_JPEG_PIXELS", 2 * photo.width * photo.height)
     card = Counting()
     scorer = Scorer(device="cpu", model=Red(), decode="fast", num_workers=1)
     monkeypatch.setattr(scorer.engine, "decode_jpegs", card)
