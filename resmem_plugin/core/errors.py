@@ -1,5 +1,7 @@
 """Every error and warning of this package; each message says what happened, to what, and how to fix it.
 
+Each derives from the one that it stands under.
+
     ResMemError
     ├── WeightsError                 the published weights are not found or damaged
     │   ├── WeightsNotFoundError     nothing at the path, or no `resmem` distribution (also a FileNotFoundError)
