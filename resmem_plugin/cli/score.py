@@ -119,7 +119,7 @@ def _score(options: argparse.Namespace) -> int:
         job = Job(table, images, results, outputs, checkpoint, stop_at_failure=options.errors == "raise")
         rows = results.to_score(scorer.batch_size or scorer.engine.batch_size, retry_failed=options.retry_failed)
         if results.done:
-            echo_err(f"{results.done} of {len(images)} images were done before; {len(rows)} are left to score")
+            echo_err(f"{results.done} of {len(images)} images were done before, {len(rows)} left to score")
         scored = job.score(scorer, rows, progress=False if options.quiet else None)
         _report(scored.messages)
         if scored.exit_code and checkpoint is not None:

@@ -1,27 +1,29 @@
 """Every error and warning of this package; each message says what happened, to what, and how to fix it.
 
-ResMemError
-├── WeightsError                 the published weights are not found or damaged
-│   ├── WeightsNotFoundError     nothing at the path, or no `resmem` distribution (also a FileNotFoundError)
-│   └── WeightsCorruptError      a git-lfs pointer, a wrong hash, a truncated file, another network's tensors
-├── OptionError                  an option, or a combination of them, that is not available (also a ValueError)
-├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
-├── ForkError                    a network is used in a forked process, where it would hang (also a RuntimeError)
-├── CacheError                   a cache of scores cannot be read or cleared on request
-├── MissingPackageError          an optional package is not installed (also an ImportError)
-├── ImageError                   one image cannot be scored; its row has the reason (also a ValueError)
-│   ├── MissingValueError        None or NaN instead of an image
-│   ├── ImageNotFoundError       no such file or URL (also a FileNotFoundError)
-│   ├── UnreadableImageError     there, but a folder, empty, forbidden, truncated or no image
-│   └── UnsupportedImageError    an object that is no image (also a TypeError)
-├── CheckpointError                  scores cannot be written to the disk
-└── ScoringError                 an image failed with errors="raise"; `scores` holds those before it
+Each derives from the one that it stands under.
 
-ResMemWarning (a UserWarning)
-├── FailedImagesWarning          some images have no score
-├── ClippedImagesWarning         images of more than 8 bits were clipped
-├── CalibrationWarning           int8 is calibrated on few images
-└── CacheWarning                 a cache cannot be used, or was damaged
+    ResMemError
+    ├── WeightsError                 the published weights are not found or damaged
+    │   ├── WeightsNotFoundError     nothing at the path, or no `resmem` distribution (also a FileNotFoundError)
+    │   └── WeightsCorruptError      a git-lfs pointer, a wrong hash, a truncated file, another network's tensors
+    ├── OptionError                  an option, or a combination of them, that is not available (also a ValueError)
+    ├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
+    ├── ForkError                    a network is used in a forked process, where it would hang (also a RuntimeError)
+    ├── CacheError                   a cache of scores cannot be read or cleared on request
+    ├── MissingPackageError          an optional package is not installed (also an ImportError)
+    ├── ImageError                   one image cannot be scored; its row has the reason (also a ValueError)
+    │   ├── MissingValueError        None or NaN instead of an image
+    │   ├── ImageNotFoundError       no such file or URL (also a FileNotFoundError)
+    │   ├── UnreadableImageError     there, but a folder, empty, forbidden, truncated or no image
+    │   └── UnsupportedImageError    an object that is no image (also a TypeError)
+    ├── CheckpointError              scores cannot be written to the disk
+    └── ScoringError                 an image failed with errors="raise"; `scores` holds those before it
+
+    ResMemWarning (a UserWarning)
+    ├── FailedImagesWarning          some images have no score
+    ├── ClippedImagesWarning         images of more than 8 bits were clipped
+    ├── CalibrationWarning           int8 is calibrated on few images
+    └── CacheWarning                 a cache cannot be used, or was damaged
 """
 
 from __future__ import annotations

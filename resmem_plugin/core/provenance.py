@@ -40,7 +40,7 @@ class Provenance:
         calibration: id of the images that int8 was calibrated on; None in other precisions.
         device: type of the device: "cpu", "cuda" or "mps"; None where an earlier version did not record it.
 
-    Example:
+    Examples:
         >>> from dataclasses import replace
         >>> from resmem_plugin import Scorer
         >>> provenance = Scorer(device="cpu").provenance

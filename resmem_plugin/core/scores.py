@@ -15,7 +15,7 @@ class Score:
         memorability: 0 (forgettable) to 1 (memorable); NaN if the image could not be scored.
         error: why there is no score, or None.
 
-    Example:
+    Examples:
         >>> from resmem_plugin import Score
         >>> Score(index=0, memorability=0.8, error=None).ok
         True

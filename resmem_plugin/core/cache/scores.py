@@ -84,7 +84,7 @@ class ScoreCache:
         path: the file; it is created when it is first used.
         max_bytes: its largest size; the oldest scores are removed first. In use, its journal adds up to 4 MB.
 
-    Example:
+    Examples:
         >>> from resmem_plugin.core.cache.scores import ScoreCache
         >>> ScoreCache.of("scores.sqlite").info()
         CacheInfo(file_bytes=0, scores={})

@@ -48,7 +48,7 @@ def transformer(image: Image.Image) -> Tensor:
     Raises:
         TypeError: if `image` is not a PIL image, or of a mode that Pillow cannot convert to RGB.
 
-    Example:
+    Examples:
         >>> from PIL import Image
         >>> from resmem_plugin import transformer
         >>> transformer(Image.open("coffee.png")).shape

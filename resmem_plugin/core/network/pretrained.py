@@ -34,7 +34,7 @@ class ResMem(ResMemNetwork):
         WeightsError: with `pretrained=True`, if the published weights are not found or damaged.
         ValueError: with `pretrained=True` and another `cruise_altitude` than theirs.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from PIL import Image
         >>> from resmem_plugin import ResMem, transformer

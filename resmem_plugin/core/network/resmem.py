@@ -66,14 +66,28 @@ class ResMemNetwork(nn.Module):
         return scores if x.dim() == 4 else scores.squeeze(0)
 
     def regress(self, embeddings: Tensor) -> Tensor:
-        """Embeddings (B, 256) -> memorability (B, 1)."""
+        """Embeddings (B, 256) -> memorability (B, 1).
+
+        Examples:
+            >>> import torch
+            >>> from resmem_plugin import ResMem
+            >>> ResMem(pretrained=True).regress(torch.zeros(2, 256)).shape
+            torch.Size([2, 1])
+        """
         return torch.sigmoid(self.fc12(embeddings).float())
 
     def embed(self, x: Tensor) -> Tensor:
         """The activations of the head's last hidden layer: (B, 3, 227, 227) -> (B, 256).
 
         The head runs in the precision of its weights even under autocast: it is 0.5 % of the work, and in bfloat16
-        scores near 0.8 would lie 0.004 apart.
+        scores near 0.8 would be 0.004 apart.
+
+        Examples:
+            >>> import torch
+            >>> from resmem_plugin import ResMem
+            >>> model = ResMem(pretrained=True).eval()
+            >>> model.embed(torch.zeros(2, 3, 227, 227)).shape
+            torch.Size([2, 256])
         """
         trunk = torch.cat([self._convolutions(x), self.features(x)], dim=1)
         with torch.autocast(x.device.type, enabled=False):

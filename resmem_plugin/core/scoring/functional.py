@@ -25,7 +25,7 @@ def score_images(images: Iterable[object], **scorer_options: Any) -> npt.NDArray
         Memorability in [0, 1], float32 array (N,), NaN where an image failed. A `FailedImagesWarning` has their number
         and the first error; `Scorer.score` returns the error of each.
 
-    Example:
+    Examples:
         >>> from resmem_plugin import score_images
         >>> score_images(["coffee.png", "rocket.jpg"]).round(2)
         array([0.88, 0.64], dtype=float32)

@@ -52,7 +52,7 @@ class ScorerOptions:
         OptionError: for a value of the wrong kind. Whether this machine has a device, engine or precision is checked
             when a `Scorer` is built.
 
-    Example:
+    Examples:
         >>> from resmem_plugin import Scorer, ScorerOptions
         >>> options = ScorerOptions(device="cpu", batch_size=16)
         >>> options.changed

@@ -20,7 +20,7 @@ class Progress:
         failed: images done that have no score.
         elapsed_s: seconds since the start of the run.
 
-    Example:
+    Examples:
         >>> from resmem_plugin import Scorer
         >>> def report(progress):
         ...     print(f"{progress.iteration} of {progress.total}, {progress.failed} failed")

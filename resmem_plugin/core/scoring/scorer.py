@@ -49,17 +49,17 @@ class Scorer:
     A scorer can be pickled, for workers in other processes: as its options and the hash of its weights, which the
     worker must have too. A network of your own is pickled with it.
 
+    The other arguments are the attributes of `ScorerOptions`, which describes them.
+
     Args:
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
             module is copied and put into eval mode.
-        device, engine, precision, batch_size, num_workers, decode, weights, cache, exif_transpose, storage_options,
-            calibration, processes: see `ScorerOptions`.
 
     Raises:
         OptionError: for an option that does not exist or is not available on this machine.
         WeightsError: if the weights are not found or damaged.
 
-    Example:
+    Examples:
         >>> from resmem_plugin import Scorer
         >>> scorer = Scorer()
         >>> for score in scorer.iter_scores(["coffee.png", "none.jpg"]):
@@ -104,7 +104,7 @@ class Scorer:
     def of(cls, options: ScorerOptions, model: Model | None = None) -> Scorer:
         """The scorer with these options: `Scorer(**options)`.
 
-        Example:
+        Examples:
             >>> from resmem_plugin import Scorer, ScorerOptions
             >>> Scorer.of(ScorerOptions(batch_size=4)).batch_size
             4
@@ -208,7 +208,7 @@ class Scorer:
             ScoringError: with `errors="raise"` for an image that cannot be scored, with either if the model fails; its
                 `scores` are those of the images before.
 
-        Example:
+        Examples:
             >>> from resmem_plugin import Scorer
             >>> [round(score.memorability, 2) for score in Scorer().score(["coffee.png", "rocket.jpg"])]
             [0.88, 0.64]
@@ -242,7 +242,7 @@ class Scorer:
 
         An image that cannot be scored gives a `Score` with NaN and the reason.
 
-        Example:
+        Examples:
             >>> from resmem_plugin import Scorer
             >>> [score.ok for score in Scorer().iter_scores(iter(["coffee.png", b"not an image"]))]
             [True, False]
