@@ -24,9 +24,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 LONGEST_FILES = (
-    "browser/test_app.py",
-    "core/test_parity.py",
+    "tests/browser/test_app.py",
+    "tests/fiftyone/dataset/test_database_faults.py",
+    "tests/core/test_parity.py",
+    "tests/core/engines/openvino/test_quantization.py",
+    "tests/core/engines/openvino/test_conversion.py",
+    "tests/packaging/test_loading.py",
+    "tests/fiftyone/setup/test_launch.py",
+    "tests/fiftyone/dataset/test_killed.py",
+    "tests/fiftyone/dataset/test_interrupted.py",
+    "tests/core/scoring/test_pipeline.py",
+    "notebooks/02_curate_with_fiftyone.ipynb",
 )
+"""Those that take longest, which start first: two workers then end at about the same time."""
 
 # What a shell starts with & ignores Ctrl-C, and so would the processes that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,10 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files that take longest, so that at the end no worker waits for one of them."""
+    """Start with the `LONGEST_FILES`, and keep the order of the others."""
     rank = {name: number for number, name in enumerate(LONGEST_FILES)}
-    root = str(ROOT / "tests")
-    items.sort(key=lambda item: rank.get(os.path.relpath(item.path, root), len(rank)))
+    items.sort(key=lambda item: rank.get(item.path.relative_to(ROOT).as_posix(), len(rank)))
 
 
 @pytest.fixture(scope="session")
