@@ -1,4 +1,4 @@
-"""The `resmem` command with a network that can be reckoned by hand, in this process or in others that start at once."""
+"""The `resmem` command with `RedEngine` for a network, in forked processes that start at once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def start(
     limit_bytes: int | None = None,
     killed_at: str | None = None,
 ) -> ForkServerProcess:
-    """Start the command in a process of its own, in a folder; what it says goes to the file `said` there.
+    """Start the command in another process, in a folder; its output goes to the file `said` there.
 
     Args:
         arguments: of the command.
         folder: where it runs.
-        forward_s: what a batch takes at least.
-        limit_bytes: no file may become larger, as if the disk were full.
-        killed_at: the function of `os` that kills it instead of doing what it should.
+        forward_s: the least time that a batch takes.
+        limit_bytes: the largest file that it may write, as if the disk were full.
+        killed_at: the function of `os` that kills it when it is called.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -44,7 +44,7 @@ def start(
 
 
 def run(arguments: list[str], folder: Path, *, limit_bytes: int | None = None) -> tuple[int, str]:
-    """`start` it, and wait for it: its exit code, and what it said."""
+    """`start` it, and wait for it; returns its exit code and output."""
     process = start(arguments, folder, limit_bytes=limit_bytes)
     process.join()
     assert process.exitcode is not None

@@ -1,4 +1,4 @@
-"""What the processes of one test session share: a folder in which expensive things are made once, by whoever is first.
+"""What the processes of a test session share: a folder for what is expensive and made once, where it is first needed.
 
 pytest's main process makes the folder and removes it; the workers of pytest-xdist and the processes that tests start
 inherit its name in an environment variable.

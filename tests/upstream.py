@@ -1,4 +1,4 @@
-"""The oracle: the published `resmem` 1.1.6 package, called as its README and any script over a folder would."""
+"""The oracle: the published `resmem` 1.1.6 package, called as its README shows."""
 
 from __future__ import annotations
 

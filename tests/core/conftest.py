@@ -11,7 +11,7 @@ from PIL import Image
 
 @pytest.fixture
 def mixed_images(photos: dict[str, Path], tmp_path: Path) -> list[object]:
-    """Photographs, paths and bytes of them, files of other kinds and things that are no image, over and over."""
+    """Photographs, paths and bytes of them, files of other kinds and things that are no image, repeated."""
     broken, deep = tmp_path / "broken.jpg", tmp_path / "deep.png"
     broken.write_bytes(photos["rocket.jpg"].read_bytes()[:5000])
     Image.fromarray(np.arange(0, 60_000, 10_000, dtype=np.uint16).reshape(2, 3)).save(deep)

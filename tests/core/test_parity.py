@@ -86,7 +86,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def test_state_dict_is_upstreams() -> None:
+def test_state_dict_has_upstreams_entries() -> None:
     theirs = upstream.model().state_dict()
     with torch.device("meta"):
         mine = ResMem().state_dict()
@@ -105,7 +105,7 @@ def test_state_dicts_can_be_exchanged(photos: dict[str, Path]) -> None:
 
 @pytest.fixture
 def an_image_at_its_path(photos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float:
-    """The README's own path, holding a picture with an alpha channel; gives its golden score."""
+    """The README's own path, holding a image with an alpha channel; returns its golden score."""
     (tmp_path / "path/to").mkdir(parents=True)
     Image.open(photos["coffee.png"]).convert("RGBA").save(tmp_path / "path/to/image", "PNG")
     monkeypatch.chdir(tmp_path)

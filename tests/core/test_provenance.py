@@ -42,7 +42,7 @@ def test_engine_and_device_are_compared_in_other_precisions(precision: str, chan
         {"exif_transpose": True},
     ],
 )
-def test_what_moves_a_score_changes_the_id(change: dict[str, object]) -> None:
+def test_id_changes_with_what_changes_a_score(change: dict[str, object]) -> None:
     assert replace(FP32, **change).id != FP32.id  # type: ignore[arg-type]
 
 
@@ -50,7 +50,7 @@ def test_the_package_version_is_not_compared() -> None:
     assert replace(FP32, package_version="9").id == FP32.id
 
 
-def test_a_record_is_read_again() -> None:
+def test_a_provenance_is_read_from_its_record() -> None:
     record = FP32.to_record()
     assert next(iter(record)) == "provenance"
     assert record["provenance"] == FP32.id
@@ -59,5 +59,5 @@ def test_a_record_is_read_again() -> None:
 
 
 @pytest.mark.parametrize("record", [None, "text", {}, {"provenance": "0123456789ab"}])
-def test_what_another_tool_wrote_is_no_record(record: object) -> None:
+def test_a_record_of_another_tool_is_not_a_provenance(record: object) -> None:
     assert Provenance.from_record(record) is None

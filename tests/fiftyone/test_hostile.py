@@ -20,7 +20,7 @@ from resmem_plugin.fiftyone import MemorabilityModel, compute_memorability
 from resmem_plugin.fiftyone.app import OPERATORS
 from resmem_plugin.fiftyone.app.text import code, plain
 from tests.fiftyone.app.panel_driver import Desk
-from tests.http_server import PICTURE, WebServer
+from tests.http_server import IMAGE, WebServer
 from tests.models import Red
 from tests.test_security import HOSTILE, Order
 
@@ -182,7 +182,7 @@ def test_urls_are_bounded_here_too(
 ) -> None:
     """FiftyOne makes local paths of its samples' URLs, but takes a model that reads them."""
     monkeypatch.setenv("RESMEM_TIMEOUT_S", "0.3")
-    monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(PICTURE) + 1))
+    monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(IMAGE) + 1))
     model = MemorabilityModel(scorer=Scorer(device="cpu", model=Red()))
     found = model.predict_all([web.url(path) for path in ("stalled", "endless", "always/404", "a.jpg")])
     assert found[:3] == [None] * 3

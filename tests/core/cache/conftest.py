@@ -13,7 +13,7 @@ from tests.models import Counted
 
 
 class CountingScorers:
-    """Makes scorers with one cache and one stand-in model, and counts the images that pass through it."""
+    """Makes scorers with one cache and one stand-in model, and counts the images that it scores."""
 
     def __init__(self, folder: Path) -> None:
         self.cache = folder / "scores.sqlite"
@@ -26,7 +26,7 @@ class CountingScorers:
         )
 
     def forwarded(self) -> int:
-        """How many images have passed since this was last asked."""
+        """How many images have been scored since the last call."""
         passed = self._counter.stat().st_size
         self._counter.write_bytes(b"")
         return passed
@@ -40,7 +40,7 @@ def counting(tmp_path: Path) -> CountingScorers:
 @pytest.fixture
 def image_files(tmp_path: Path) -> list[str]:
     """Thirty files, all different."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(30):
         Image.new("RGB", (8, 8), (number * 8, 0, 0)).save(folder / f"{number:02}.png")

@@ -41,7 +41,8 @@ def test_a_damaged_database_is_quarantined(counting: CountingScorers, image_file
     with pytest.warns(
         CacheWarning, match=rf"scores.sqlite was damaged: it was renamed to {aside}, and a new one"
     ) as caught:
-        assert scores_of(counting.scorer(), image_files) == expected
+        scores = counting.scorer().score(image_files, errors="coerce")
+    assert [score.memorability for score in scores] == expected
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert aside.read_bytes()[100:] == damaged[100:]  # but for what SQLite counts in the header
@@ -110,7 +111,7 @@ def test_processes_that_find_the_same_damage_quarantine_it_once(
 ) -> None:
     counting.cache.write_bytes(b"damaged" * 1_000)
     runs = share(4, str(counting.cache), image_files, str(tmp_path / "forwarded"))
-    assert sum(len(told) for _, told in runs) == 1
+    assert sum(len(messages) for _, messages in runs) == 1
     assert [path.name for path in tmp_path.glob("*.damaged-*")] == ["scores.sqlite.damaged-1"]
     assert all(scores == pytest.approx(runs[0][0], abs=1e-6) for scores, _ in runs)
     counting.forwarded()

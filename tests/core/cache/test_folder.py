@@ -21,7 +21,7 @@ def test_scoring_continues_without_a_cache_folder(
         assert len(counting.scorer(cache=True).score(image_files)) == 30
     assert len(caught) == 1
     with pytest.raises(CacheError, match="cannot be used"):
-        ScoreCache(path=tmp_path / "pictures", max_bytes=1).info()
+        ScoreCache(path=tmp_path / "images", max_bytes=1).info()
 
 
 def test_the_default_cache_is_one_file_in_the_cache_folder(

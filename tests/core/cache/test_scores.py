@@ -35,13 +35,13 @@ def _png(image: Image.Image, **options: object) -> bytes:
 
 def test_a_second_run_makes_no_forward_pass(counting: CountingScorers, image_files: list[str]) -> None:
     content = Path(image_files[0]).read_bytes() + b"more"
-    fsspec.filesystem("memory").pipe("/pictures/kept.png", content + b"and more")
+    fsspec.filesystem("memory").pipe("/images/kept.png", content + b"and more")
     images = [
         *image_files,
         content,
         flat(77),
         Image.new("RGB", (5, 5), (99, 0, 0)),
-        "memory://pictures/kept.png",
+        "memory://images/kept.png",
         b"bad",
         None,
     ]
@@ -138,13 +138,13 @@ def test_an_interrupted_run_has_cached_what_it_returned(counting: CountingScorer
 
 
 def test_four_processes_share_one_cache(counting: CountingScorers, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     paths = [str(folder / f"{number}.png") for number in range(2_000)]
     for number, path in enumerate(paths):
         Image.new("RGB", (4, 4), (number % 256, number // 256, 0)).save(path)
     runs = share(4, str(counting.cache), paths, str(tmp_path / "forwarded"))
-    assert [told for _, told in runs] == [[]] * 4  # no lock held anyone up
+    assert [messages for _, messages in runs] == [[]] * 4  # none waited too long for a lock
     expected = {path: (number % 256) / 255 for number, path in enumerate(paths)}
     for scores, _ in runs:
         assert scores == pytest.approx(expected, abs=1e-6)

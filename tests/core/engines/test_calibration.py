@@ -23,7 +23,7 @@ class Nameless:
 
 @pytest.mark.weights
 def test_calibration_without_readable_images_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    (tmp_path / "a.jpg").write_bytes(b"no image")
     with pytest.raises(OptionError, match="none can be read; the first: not an image"):
         Scorer(device="cpu", precision="int8", calibration=[tmp_path / "a.jpg"])
     with pytest.raises(OptionError, match=r"none can be read; the first: .*nameless"):

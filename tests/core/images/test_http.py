@@ -15,7 +15,7 @@ from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images import http as web_module
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.images.remote import CONNECTIONS, RemoteReader
-from tests.http_server import CROWD, PICTURE, WebServer
+from tests.http_server import CROWD, IMAGE, WebServer
 
 MEGABYTE = 1 << 20
 
@@ -30,7 +30,7 @@ def _reader(**limits: float) -> RemoteReader:
 
 
 def test_http_requests_each_image_once(web: WebServer, red: Scorer) -> None:
-    expected = red.score([PICTURE])[0].memorability
+    expected = red.score([IMAGE])[0].memorability
     urls = [web.url(f"{name}.jpg?v={name}") for name in ("a", "b%20c", "d[1]", "e*")]
     assert [score.memorability for score in red.score(urls)] == pytest.approx([expected] * len(urls))
     assert all(request.startswith("GET") for request in web.requests)
@@ -46,7 +46,7 @@ def test_http_404_is_a_row_with_its_error(web: WebServer, red: Scorer) -> None:
 
 @pytest.mark.parametrize("path", ["500-then-ok/3", "503-then-ok/1", "429-then-ok/2", "drop/3"])
 def test_transient_http_errors_are_retried(web: WebServer, path: str) -> None:
-    assert _reader().read(web.url(path)) == PICTURE
+    assert _reader().read(web.url(path)) == IMAGE
     assert web.requests[f"GET /{path}"] == int(path[-1]) + 1
 
 
@@ -92,7 +92,7 @@ def test_permanent_http_errors_are_not_retried(web: WebServer, path: str, messag
 
 
 def test_redirects_are_followed_up_to_a_limit(web: WebServer) -> None:
-    assert _reader().read(web.url("redirect")) == PICTURE
+    assert _reader().read(web.url("redirect")) == IMAGE
     with pytest.raises(UnreadableImageError, match="too many redirects"):
         _reader().read(web.url("redirect-loop"))
     assert web.requests["GET /redirect-loop"] <= 11
@@ -121,7 +121,7 @@ def test_retry_after_header_is_respected(web: WebServer) -> None:
     soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=60), usegmt=True)
     assert pauses({"Retry-After": soon}) == pytest.approx(60, abs=3)
     began = time.monotonic()
-    assert _reader().read(web.url("429-then-ok/1?after=1")) == PICTURE
+    assert _reader().read(web.url("429-then-ok/1?after=1")) == IMAGE
     assert time.monotonic() - began >= 1
 
 
@@ -136,7 +136,7 @@ def test_backoff_grows_and_has_jitter() -> None:
 def test_connections_are_limited(web: WebServer) -> None:
     reader = _reader()
     with ThreadPoolExecutor(3 * CROWD) as threads:
-        assert list(threads.map(reader.read, [web.url("busy")] * 3 * CROWD)) == [PICTURE] * 3 * CROWD
+        assert list(threads.map(reader.read, [web.url("busy")] * 3 * CROWD)) == [IMAGE] * 3 * CROWD
     assert web.crowd == CROWD == CONNECTIONS
 
 

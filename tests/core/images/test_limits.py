@@ -13,7 +13,7 @@ from resmem_plugin.core.images import http as web_module
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.images.remote import RemoteReader
 from resmem_plugin.reports.gallery import Card, Gallery
-from tests.http_server import PICTURE, WebServer
+from tests.http_server import IMAGE, WebServer
 from tests.models import Red
 
 MEGABYTE = 1 << 20
@@ -61,17 +61,17 @@ def test_storage_options_override_the_timeout(web: WebServer) -> None:
     key = {"headers": {"Authorization": web.private}}
     chained = RemoteReader({"http": key}, Limits(max_bytes=MEGABYTE))
     for _ in range(2):  # fsspec would add to the options it is given
-        assert chained.read(f"zip://a.jpg::{web.url('private/a.zip')}") == PICTURE
-        assert chained.read(f"simplecache::{web.url('private/a.jpg')}") == PICTURE
+        assert chained.read(f"zip://a.jpg::{web.url('private/a.zip')}") == IMAGE
+        assert chained.read(f"simplecache::{web.url('private/a.jpg')}") == IMAGE
     with pytest.raises(ImageNotFoundError, match="that it is reachable"):
         _reader().read(f"simplecache::{web.url('private/b.jpg')}")
 
 
 def test_an_archive_may_be_larger_than_an_image(web: WebServer) -> None:
-    size = len(PICTURE) // 2
-    assert Limits(max_bytes=size).max_bytes < len(PICTURE)
+    size = len(IMAGE) // 2
+    assert Limits(max_bytes=size).max_bytes < len(IMAGE)
     with pytest.raises(UnreadableImageError, match="larger than"):
         _reader(max_bytes=size).read(f"simplecache::{web.url('a.jpg')}")
-    reader = _reader(max_bytes=len(PICTURE) + 10)  # the archive has some more
-    assert reader.read(f"zip://a.jpg::simplecache::{web.url('a.zip')}") == PICTURE
+    reader = _reader(max_bytes=len(IMAGE) + 10)  # the archive has some more
+    assert reader.read(f"zip://a.jpg::simplecache::{web.url('a.zip')}") == IMAGE
     reader.close()

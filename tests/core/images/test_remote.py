@@ -21,7 +21,7 @@ from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError, 
 from resmem_plugin.core.images import http as web_module
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.images.remote import RemoteReader
-from tests.http_server import PICTURE, WebServer
+from tests.http_server import IMAGE, WebServer
 from tests.models import Red
 from tests.sample_images import ENCODED
 
@@ -45,10 +45,10 @@ def test_storage_options_set_http_headers(web: WebServer, red: Scorer) -> None:
 
 
 def test_a_zip_archive_is_opened_once(red: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = tmp_path / "pictures.zip"
+    archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for number in range(20):
-            file.writestr(f"d/{number}.jpg", PICTURE)
+            file.writestr(f"d/{number}.jpg", IMAGE)
     opened = []
     original = zipfile.ZipFile.__init__
 
@@ -69,25 +69,25 @@ def test_zip_archives_are_closed_and_reopened_on_the_next_run(red: Scorer, tmp_p
     archives = [tmp_path / f"{number}.zip" for number in range(30)]
     for archive in archives:
         with zipfile.ZipFile(archive, "w") as file:
-            file.writestr("a.jpg", PICTURE)
+            file.writestr("a.jpg", IMAGE)
     before = psutil.Process().num_fds()
     assert all(score.ok for score in red.score([f"zip://a.jpg::{archive}" for archive in archives]))
     assert psutil.Process().num_fds() <= before
     with zipfile.ZipFile(archives[0], "w") as file:
         file.writestr("a.jpg", ENCODED["wide.png"]())
-    old, new = red.score([PICTURE, f"zip://a.jpg::{archives[0]}"])
+    old, new = red.score([IMAGE, f"zip://a.jpg::{archives[0]}"])
     assert old.memorability != new.memorability
 
 
 def test_memory_filesystem_and_chained_caches(red: Scorer) -> None:
-    fsspec.filesystem("memory").pipe_file("/pictures/a.jpg", PICTURE)
-    one, other = red.score(["memory://pictures/a.jpg", "simplecache::memory://pictures/a.jpg"])
+    fsspec.filesystem("memory").pipe_file("/images/a.jpg", IMAGE)
+    one, other = red.score(["memory://images/a.jpg", "simplecache::memory://images/a.jpg"])
     assert one.memorability == other.memorability
 
 
 def test_a_zip_archive_over_http(web: WebServer) -> None:
     reader = _reader()
-    assert reader.read(f"zip://a.jpg::{web.url('a.zip')}") == PICTURE
+    assert reader.read(f"zip://a.jpg::{web.url('a.zip')}") == IMAGE
     with pytest.raises(ImageNotFoundError, match="nothing at this URL"):
         reader.read(f"zip://b.jpg::{web.url('a.zip')}")
     with pytest.raises(UnreadableImageError, match="500"):
@@ -103,11 +103,11 @@ def test_fsspec_caches_do_not_keep_partial_files(web: WebServer, cache: str, tmp
             with pytest.raises(UnreadableImageError, match=message):
                 reader.read(f"{cache}::{web.url(path)}")
     with ThreadPoolExecutor(8) as threads:
-        assert set(threads.map(reader.read, [f"{cache}::{web.url('a.jpg')}"] * 32)) == {PICTURE}
-    assert cache == "filecache" or web.requests["GET /a.jpg"] == 2  # whether it is there, and the picture
+        assert set(threads.map(reader.read, [f"{cache}::{web.url('a.jpg')}"] * 32)) == {IMAGE}
+    assert cache == "filecache" or web.requests["GET /a.jpg"] == 2  # whether it is there, and the image
 
 
-def _archive(path: Path, *, method: int = zipfile.ZIP_DEFLATED, content: bytes = PICTURE, name: str = "a.jpg") -> str:
+def _archive(path: Path, *, method: int = zipfile.ZIP_DEFLATED, content: bytes = IMAGE, name: str = "a.jpg") -> str:
     with zipfile.ZipFile(path, "w", method) as file:
         file.writestr(name, content)
     return f"zip://{name}::{path}"
@@ -195,7 +195,7 @@ def test_broken_and_hostile_archives_are_errors(make: Callable[[Path], str], mes
 
 def test_an_archive_member_cannot_write_outside(tmp_path: Path) -> None:
     url = _archive(tmp_path / "x.zip", name="../../climbed.jpg")
-    assert _reader().read(url) == PICTURE
+    assert _reader().read(url) == IMAGE
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
 
 

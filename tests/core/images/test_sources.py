@@ -10,12 +10,12 @@ import pytest
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import UnreadableImageError
 from resmem_plugin.core.images.sources import LARGEST_FILE, Sources, is_url, join_root
-from tests.http_server import PICTURE
+from tests.http_server import IMAGE
 from tests.models import Red
 
 
 def test_storage_options_with_a_local_path_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(PICTURE)
+    (tmp_path / "a.jpg").write_bytes(IMAGE)
     scorer = Scorer(device="cpu", model=Red(), storage_options={"key": "value"})
     assert "leave them out" in str(scorer.score([tmp_path / "a.jpg"], errors="coerce")[0].error)
 

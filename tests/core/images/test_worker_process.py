@@ -52,7 +52,7 @@ def test_an_image_that_kills_two_worker_processes_is_an_error(
     while len(killed) < 2 and time.monotonic() < until:
         for decoder in find_worker_processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if decoder.pid not in killed and decoder.memory_info().rss > 150e6:  # which is the picture's
+                if decoder.pid not in killed and decoder.memory_info().rss > 150e6:  # which is the image's
                     killed.add(decoder.pid)
                     decoder.kill()
         time.sleep(0.005)
@@ -111,11 +111,11 @@ def test_a_fork_of_the_parent_keeps_no_worker_process_alive(process: DecodeProce
 
 
 def test_out_of_memory_in_a_worker_process_is_an_error(process: DecodeProcess, mixed_images: list[object]) -> None:
-    picture = io.BytesIO()
-    Image.new("RGB", (9_000, 9_000)).save(picture, "PNG", compress_level=1)
+    image = io.BytesIO()
+    Image.new("RGB", (9_000, 9_000)).save(image, "PNG", compress_level=1)
     assert process.decode(Path(str(mixed_images[0])).read_bytes()) is not None
     (decoder,) = find_worker_processes()
     decoder.rlimit(psutil.RLIMIT_AS, (decoder.memory_info().vms + 100_000_000,) * 2)
     with pytest.raises(UnreadableImageError, match="more memory than is available"):
-        process.decode(picture.getvalue())
+        process.decode(image.getvalue())
     assert process.decode(Path(str(mixed_images[0])).read_bytes()) is not None

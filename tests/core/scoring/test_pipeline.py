@@ -107,7 +107,7 @@ def no_collection() -> Iterator[None]:
 def test_a_failed_image_is_freed_without_garbage_collection(red: Scorer, photos: dict[str, Path]) -> None:
     """No reference cycle of an error, its frames and its future, which garbage collection would have to find."""
     content = photos["rocket.jpg"].read_bytes()
-    scores = red.score([b"no picture", content[: len(content) // 3]] * 20, errors="coerce")
+    scores = red.score([b"no image", content[: len(content) // 3]] * 20, errors="coerce")
     assert not any(score.ok for score in scores)
     deadline = time.monotonic() + 20  # the last ones are in the hands of threads that end
     while any(type(thing) is Prepared for thing in gc.get_objects()):

@@ -154,7 +154,7 @@ def test_a_panic_in_a_decoder_is_its_rows_error(mixed_images: list[object], proc
 
 
 def test_processes_must_be_a_bool() -> None:
-    with pytest.raises(OptionError, match="num_workers sets how mixed_images"):
+    with pytest.raises(OptionError, match="num_workers sets how many"):
         Scorer(device="cpu", model=Red(), processes=4)  # type: ignore[arg-type]
 
 

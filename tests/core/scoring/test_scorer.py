@@ -132,7 +132,7 @@ def test_nan_from_the_network_is_an_error() -> None:
     assert "network returned nan" in str(score.error)
 
 
-def test_provenance_is_stable() -> None:
+def test_provenance_id_is_stable() -> None:
     provenance = Provenance(
         weights="8e4b", preprocessing="1", engine="pytorch", precision="fp32", decode="exact",
         exif_transpose=False, package_version="0.1.0",

@@ -22,23 +22,25 @@ from resmem_plugin.core.network.weights import find_weights
 
 pytestmark = pytest.mark.weights
 
+# Left, top, right and bottom of the whole and of five parts.
 PARTS = [(0, 0, 1, 1), (0, 0, 0.7, 0.7), (0.3, 0, 1, 0.7), (0, 0.3, 0.7, 1), (0.3, 0.3, 1, 1), (0.2, 0.2, 0.8, 0.8)]
 
 
-def _parts(paths: list[Path]) -> list[Image.Image]:
-    """Each photograph, and five parts of it: left, top, right, bottom."""
+def _parts(paths: list[Path], count: int = len(PARTS)) -> list[Image.Image]:
+    """Each photograph, and parts of it: so many images of each."""
     images = [Image.open(path).convert("RGB") for path in paths]
     sizes = [np.array([*image.size, *image.size]) for image in images]
     return [
         image.crop(tuple((size * part).astype(int)))
         for image, size in zip(images, sizes, strict=True)
-        for part in PARTS
+        for part in PARTS[:count]
     ]
 
 
 @pytest.fixture(scope="module")
 def calibrating(photos: dict[str, Path]) -> list[Image.Image]:
-    return _parts(list(photos.values())[::2])
+    """36 images, hardly more than the 32 below which calibration warns: more would only take longer."""
+    return _parts(list(photos.values())[::2], count=4)
 
 
 class Calibrated(NamedTuple):
@@ -110,16 +112,16 @@ def test_int8_scores_do_not_depend_on_the_batch(int8: Scorer, calibrating: list[
 def test_provenance_records_the_calibration_and_its_network_is_cached(
     int8: Scorer, calibrating: list[Image.Image], photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = int8.provenance
-    assert (told.engine, told.precision) == ("openvino", "int8")
-    assert told.calibration is not None
-    folder = conversion.converted_folder(find_weights(), f"int8-{told.calibration}")
+    provenance = int8.provenance
+    assert (provenance.engine, provenance.precision) == ("openvino", "int8")
+    assert provenance.calibration is not None
+    folder = conversion.converted_folder(find_weights(), f"int8-{provenance.calibration}")
     assert conversion._is_complete(folder)
     monkeypatch.setitem(sys.modules, "nncf", None)  # from here on nothing may be calibrated
     expected = [score.memorability for score in int8.score(calibrating[:2])]
-    for calibration in (calibrating, told.calibration):
+    for calibration in (calibrating, provenance.calibration):
         again = Scorer(device="cpu", precision="int8", calibration=calibration)
-        assert again.provenance == told
+        assert again.provenance == provenance
         assert [score.memorability for score in again.score(calibrating[:2])] == expected
     lazy = Scorer(device="cpu", precision="int8")
     with pytest.raises(OptionError, match="calibrated on the first images"):
@@ -129,7 +131,7 @@ def test_provenance_records_the_calibration_and_its_network_is_cached(
     assert nothing.resmem.score(device="cpu", precision="int8").isna().all()
     assert "not calibrated" in repr(lazy)
     assert len(lazy.score(calibrating)) == len(calibrating)  # the same images, so the network that is kept
-    assert lazy.provenance == told
+    assert lazy.provenance == provenance
     new = Scorer(device="cpu", precision="int8")
     with pytest.warns(CalibrationWarning, match=r"on 1 image\(s\)"), pytest.raises(MissingPackageError, match="int8"):
         new.score([photos["coffee.png"]])
