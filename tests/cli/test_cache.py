@@ -69,7 +69,7 @@ def test_a_damaged_file_is_said(forwarded: Path, capsys: pytest.CaptureFixture[s
     Path("mine.db").write_text("no database")
     assert main(["cache", "info", "--cache=mine.db"]) == 0
     captured = capsys.readouterr()
-    assert "it is now mine.db.damaged-2" in captured.err
+    assert "it was renamed to mine.db.damaged-2" in captured.err
     assert "scores     0\n" in captured.out
 
 
