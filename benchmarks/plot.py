@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 def draw(ratios: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Bars of each variant's speed over upstream's best, one group for each kind of picture, to an SVG file."""
+    """Bars of each variant's speed over upstream's best, one group per kind of image, to an SVG file."""
     matplotlib.rcParams["svg.hashsalt"] = "resmem"  # the same figures give the same file
     names = list(dict.fromkeys(name for kind in ratios.values() for name in kind))[::-1]
     figure = Figure(figsize=(8, 0.45 * len(names) + 1), layout="constrained")

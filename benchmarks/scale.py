@@ -80,9 +80,9 @@ def memory_mb() -> float:
 
 
 def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start_s
 
 
 def main() -> None:
