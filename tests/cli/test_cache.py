@@ -65,11 +65,14 @@ def test_a_file_of_ones_own(forwarded: Path, capsys: pytest.CaptureFixture[str])
 def test_a_damaged_file_is_said(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.db").write_text("no database")
     assert main(["score", "--cache=mine.db", "a.png"]) == 0
-    assert "warning: the cache of scores mine.db was damaged: it is now mine.db.damaged-1" in capsys.readouterr().err
+    assert (
+        "warning: the cache of scores mine.db was damaged: it was renamed to mine.db.damaged-1"
+        in capsys.readouterr().err
+    )
     Path("mine.db").write_text("no database")
     assert main(["cache", "info", "--cache=mine.db"]) == 0
     captured = capsys.readouterr()
-    assert "it is now mine.db.damaged-2" in captured.err
+    assert "it was renamed to mine.db.damaged-2" in captured.err
     assert "scores     0\n" in captured.out
 
 

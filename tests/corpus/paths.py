@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from resmem_plugin.core.images.sources import LARGEST_FILE
+from resmem_plugin.core.images.sources import MAX_FILE_BYTES
 from tests.corpus.contents import encoded
 from tests.corpus.encoded import DAMAGED
 from tests.corpus.kinds import Kind, file
@@ -58,7 +58,7 @@ def _forbid(path: str) -> None:
 
 def _sparse(path: str) -> None:
     with open(path, "wb") as opened:
-        opened.truncate(LARGEST_FILE + 1)
+        opened.truncate(MAX_FILE_BYTES + 1)
 
 
 def _rewrite(path: str) -> None:

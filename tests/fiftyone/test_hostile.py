@@ -18,8 +18,8 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.scoring import scorer as scorer_module
 from resmem_plugin.fiftyone import MemorabilityModel, compute_memorability
 from resmem_plugin.fiftyone.app import OPERATORS
-from resmem_plugin.fiftyone.app.text import code, plain
-from tests.fiftyone.app.panel_driver import Desk
+from resmem_plugin.fiftyone.app.text import code_span, escape_markdown
+from tests.fiftyone.app.panel_driver import PanelDriver
 from tests.http_server import IMAGE, WebServer
 from tests.models import Red
 from tests.test_security import HOSTILE, Order
@@ -53,9 +53,9 @@ def _elements(markdown: str) -> set[str]:
 
 @pytest.mark.parametrize("text", MARKUP)
 def test_names_and_errors_are_no_markup(text: str) -> None:
-    assert _elements(f"It is {plain(text)}.") == {"paragraph", "inline", "text"}
-    assert _elements(f"It is {code(text)}.") == {"paragraph", "inline", "text", "code_inline"}
-    assert "\x1b" not in plain(text) + code(text)
+    assert _elements(f"It is {escape_markdown(text)}.") == {"paragraph", "inline", "text"}
+    assert _elements(f"It is {code_span(text)}.") == {"paragraph", "inline", "text", "code_inline"}
+    assert "\x1b" not in escape_markdown(text) + code_span(text)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: S
     info = foo.get_operator(f"{PLUGIN}/memorability_info")
     context = _context(dataset, {})
     context.request_params["results"] = info.execute(context)
-    desk = Desk(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
+    desk = PanelDriver(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
     desk.event("on_load")
     panel = desk.panel.render(_PanelContext(desk.state)).to_json()
     shown = [*_markdown(info.resolve_output(context).to_json()), *_markdown(panel)]

@@ -18,8 +18,8 @@ except ModuleNotFoundError:  # Windows, where an open file cannot be renamed
     fcntl = None  # type: ignore[assignment]
 
 _APPLICATION_ID = 0x52654D31
-_WAIT_S = 20.0
-_JOURNAL_BYTES = 4 << 20
+_LOCK_TIMEOUT_S = 20.0
+_MAX_JOURNAL_BYTES = 4 << 20
 _TABLE = """CREATE TABLE scores (
     image BLOB NOT NULL,
     provenance TEXT NOT NULL,
@@ -122,7 +122,7 @@ def _check_application_id(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA auto_vacuum = FULL")  # has an effect in a new file only
         table = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'scores'").fetchone()
@@ -135,7 +135,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise sqlite3.DatabaseError("its table is not this version's")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_MAX_JOURNAL_BYTES}")
     except BaseException:
         connection.close()
         raise

@@ -30,7 +30,7 @@ CacheOption: TypeAlias = "str | os.PathLike[str] | bool | None"
 """True: the file in the user's cache folder. A path: that file. False or None: no cache."""
 
 _SUFFIXES = (".sqlite", ".sqlite3", ".db")  # so that an image given by mistake is not treated as a damaged cache
-_DEFAULT_MB = 512
+_DEFAULT_MAX_MB = 512
 _FIND = "SELECT memorability, clipped, checksum FROM scores WHERE image = ? AND provenance = ?"
 _ADD = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)"
 _DROP_OLDEST = """DELETE FROM scores WHERE rowid <=
@@ -279,7 +279,7 @@ def _used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _max_bytes() -> int:
-    named = settings.read("RESMEM_CACHE_MAX_MB") or str(_DEFAULT_MB)
+    named = settings.read("RESMEM_CACHE_MAX_MB") or str(_DEFAULT_MAX_MB)
     if not (named.isascii() and named.isdigit() and int(named) > 0):
         raise OptionError(f"RESMEM_CACHE_MAX_MB must be a whole number from 1, not {named!r}")
     return int(named) << 20

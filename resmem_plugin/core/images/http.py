@@ -17,7 +17,7 @@ import aiohttp
 from resmem_plugin.core.errors import ImageError, ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images.limits import Limits
 
-ATTEMPTS = 4
+MAX_ATTEMPTS = 4
 """Requests for one image, including the first."""
 
 _BACKOFF_BASE_S = 0.5  # doubled at each attempt
@@ -32,12 +32,12 @@ def options(limits: Limits) -> dict[str, Any]:
 
 
 def retry(read: Callable[[], bytes]) -> bytes:
-    """Call `read`, and again after a transient failure: at most `ATTEMPTS` times, with exponential back-off.
+    """Call `read`, and again after a transient failure: at most `MAX_ATTEMPTS` times, with exponential back-off.
 
     Transient are responses of 5xx, 408, 425 and 429, dropped connections and truncated bodies. A timeout is not
     retried: it has waited long enough.
     """
-    for attempt in range(1, ATTEMPTS):
+    for attempt in range(1, MAX_ATTEMPTS):
         try:
             return read()
         except Exception as error:

@@ -48,7 +48,7 @@ _EXIF_TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DRAFT_SIZE = (768, 768)  # three times the size the network needs: scores move by at most 0.006
+_DRAFT_SIZE_PX = (768, 768)  # three times the size the network needs: scores move by at most 0.006
 _load_lock = threading.Lock()  # Pillow's lazy load is not thread-safe, and one image may be given many times
 
 
@@ -156,7 +156,7 @@ class ImageReader:
             elif isinstance(content, np.ndarray):
                 image = Image.fromarray(content)
             else:
-                image = decode(content, draft=_DRAFT_SIZE if self.decode == "fast" else None)
+                image = decode(content, draft=_DRAFT_SIZE_PX if self.decode == "fast" else None)
             if not (image.width and image.height):
                 raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels is empty: leave it out")
             if self.exif_transpose:

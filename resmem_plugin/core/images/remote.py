@@ -22,10 +22,10 @@ from resmem_plugin.core.errors import (
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.sanitize import printable, without_secrets
 
-CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 """Images that a reader fetches at once over http(s), whatever the number of threads: servers block more."""
 
-_OPEN_ARCHIVES = 8
+_MAX_OPEN_ARCHIVES = 8
 _HTTP = re.compile(r"(?:^|::)(https?)://")
 _REFUSED = re.compile(r"(?:^|::)(reference|dask)(?:://|::)")  # they follow instructions in a file, or from a scheduler
 _ENCRYPTED = 0x1
@@ -45,7 +45,7 @@ class RemoteReader:
     _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     _slots: threading.Semaphore = field(
-        default_factory=lambda: threading.Semaphore(CONNECTIONS), repr=False, compare=False
+        default_factory=lambda: threading.Semaphore(MAX_CONNECTIONS), repr=False, compare=False
     )
     _downloads: tuple[threading.Lock, ...] = field(
         default_factory=lambda: tuple(threading.Lock() for _ in range(64)), repr=False, compare=False
@@ -122,7 +122,7 @@ class RemoteReader:
             if key not in self._archives:
                 self._archives[key] = self._open(url)[0]
             self._archives.move_to_end(key)
-            while len(self._archives) > _OPEN_ARCHIVES:
+            while len(self._archives) > _MAX_OPEN_ARCHIVES:
                 _close(self._archives.popitem(last=False)[1])
             if protocol == "zip":
                 self._check_member(self._archives[key].info(member))

@@ -12,7 +12,7 @@ from typing import Any
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images.remote import RemoteReader
 
-LARGEST_FILE = 1 << 30
+MAX_FILE_BYTES = 1 << 30
 """Bytes of the largest file that is read: about the size of the largest image that Pillow decodes, uncompressed."""
 
 
@@ -103,9 +103,9 @@ def _check_file(status: os.stat_result) -> None:
         raise UnreadableImageError("a folder, not an image: give the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
-    if status.st_size > LARGEST_FILE:
+    if status.st_size > MAX_FILE_BYTES:
         raise UnreadableImageError(
-            f"a file of {status.st_size:,} bytes, more than the limit of {LARGEST_FILE:,}: scale it down"
+            f"a file of {status.st_size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}: scale it down"
         )
 
 

@@ -30,7 +30,7 @@ _READY = b"resmem-plugin decodes\n"
 _REQUEST = struct.Struct("<qQ")  # the limit of pixels, -1 for none; bytes of the file that follows
 _DECODED, _CLIPPED, _FAILED, _MEMORY = b"+", b"!", b"-", b"m"
 _ANSWER_BYTES = math.prod(INPUT_SHAPE)
-_TRIES = 2
+_MAX_TRIES = 2
 _PIPE_BYTES = 1 << 20
 _EXIT_TIMEOUT_S = 5
 
@@ -67,7 +67,7 @@ class DecodeProcess:
                 decoding it.
         """
         exit_code = 0
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             if self._running is None and not self._start():
                 return None
             try:

@@ -20,7 +20,7 @@ from resmem_plugin.core.cache.scores import CachedScore, CacheSession
 from resmem_plugin.core.engines.base import Engine, jpeg_decoder
 from resmem_plugin.core.errors import ClippedImagesWarning, ImageError, UnreadableImageError, warn
 from resmem_plugin.core.images.reader import ImageReader
-from resmem_plugin.core.scoring.preparation import FETCH_THREADS, Decoders, Prepared
+from resmem_plugin.core.scoring.preparation import MAX_FETCH_THREADS, Decoders, Prepared
 
 _MAX_WAIT_BATCHES = 4
 """With a cache, a batch is submitted before it is full once this many times its size of images have been prepared."""
@@ -51,7 +51,7 @@ def run(
     """Score images lazily: one outcome per image, in order, with about three batches in memory.
 
     Args:
-        images: references to images; a generator is read about two batches lookahead, and no more than six.
+        images: references to images; a generator is read about two batches ahead, at most six.
         reader: turns a reference into an image.
         engine: runs the network.
         batch_size: images per forward pass.
@@ -76,7 +76,7 @@ def run(
     in_flight: deque[tuple[list[Prepared], _Scores]] = deque()
     try:
         while True:
-            room = 2 * batch_size + FETCH_THREADS - len(pending)
+            room = 2 * batch_size + MAX_FETCH_THREADS - len(pending)
             pending.extend(decoders.submit(image) for image in islice(upcoming, room))
             if not pending:
                 break
@@ -98,7 +98,7 @@ def run(
 
 
 def warn_of_clipped(indices: Sequence[int]) -> None:
-    """Emit one `ClippedImagesWarning` for the images at these places in the input."""
+    """Emit one `ClippedImagesWarning` for the images at these positions in the input."""
     shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
     warn(
         f"{len(indices)} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's recipe "

@@ -25,7 +25,7 @@ from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.images.sources import is_url
 from resmem_plugin.core.images.worker_process import DecodeProcess
 
-FETCH_THREADS = 16
+MAX_FETCH_THREADS = 16
 """URLs fetched at once: enough to hide a network's latency, few enough for a server."""
 
 _MAX_JPEGS, _MAX_JPEG_PIXELS = 64, 64_000_000
@@ -96,8 +96,8 @@ class Decoders:
         future: Future[Prepared] = Future()
         if is_url(reference):
             if not self._fetchers:
-                self._fetchers = FETCH_THREADS
-                _start(FETCH_THREADS, self._fetch)
+                self._fetchers = MAX_FETCH_THREADS
+                _start(MAX_FETCH_THREADS, self._fetch)
             self._to_fetch.put((future, reference))
             return future
         try:

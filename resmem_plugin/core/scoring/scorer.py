@@ -136,7 +136,7 @@ class Scorer:
                 raise OptionError("scores of a function cannot be cached: give an nn.Module, or no cache")
             return
         self._weights = find_weights(options.weights)
-        if weights_id not in (None, self._weights.sha256):
+        if weights_id is not None and weights_id != self._weights.sha256:
             raise WeightsCorruptError(
                 f"this scorer was pickled with the weights {weights_id}, and {self._weights.path} has "
                 f"{self._weights.sha256}: install the same weights here"

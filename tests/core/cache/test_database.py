@@ -173,7 +173,7 @@ def test_scoring_continues_when_the_disk_is_full(counting: CountingScorers, size
 def test_scoring_continues_while_the_database_is_locked(
     counting: CountingScorers, image_files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_file, "_WAIT_S", 0.1)
+    monkeypatch.setattr(cache_file, "_LOCK_TIMEOUT_S", 0.1)
     counting.scorer().score(image_files[:3])
     with contextlib.closing(sqlite3.connect(counting.cache, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")

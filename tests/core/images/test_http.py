@@ -14,7 +14,7 @@ from resmem_plugin import Scorer
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images import http as web_module
 from resmem_plugin.core.images.limits import Limits
-from resmem_plugin.core.images.remote import CONNECTIONS, RemoteReader
+from resmem_plugin.core.images.remote import MAX_CONNECTIONS, RemoteReader
 from tests.http_server import CROWD, IMAGE, WebServer
 
 MEGABYTE = 1 << 20
@@ -137,7 +137,7 @@ def test_connections_are_limited(web: WebServer) -> None:
     reader = _reader()
     with ThreadPoolExecutor(3 * CROWD) as threads:
         assert list(threads.map(reader.read, [web.url("busy")] * 3 * CROWD)) == [IMAGE] * 3 * CROWD
-    assert web.crowd == CROWD == CONNECTIONS
+    assert web.crowd == CROWD == MAX_CONNECTIONS
 
 
 def test_the_pipeline_uses_all_connections(web: WebServer, red: Scorer) -> None:

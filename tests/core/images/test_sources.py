@@ -9,7 +9,7 @@ import pytest
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import UnreadableImageError
-from resmem_plugin.core.images.sources import LARGEST_FILE, Sources, is_url, join_root
+from resmem_plugin.core.images.sources import MAX_FILE_BYTES, Sources, is_url, join_root
 from tests.http_server import IMAGE
 from tests.models import Red
 
@@ -57,6 +57,6 @@ def test_a_file_replaced_by_a_device_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("stat_as_regular_file")
 def test_a_file_that_grew_beyond_the_size_limit_is_an_error(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
-        file.truncate(LARGEST_FILE + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(UnreadableImageError, match="1,073,741,825 bytes, more than the limit of 1,073,741,824"):
         Sources().read(tmp_path / "large")

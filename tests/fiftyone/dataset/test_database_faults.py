@@ -35,7 +35,7 @@ from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset import run as computation
 from tests.models import Slow
 
-vars(computation).update(_WRITTEN_AT_ONCE=4)
+vars(computation).update(_WRITE_BATCH_SIZE=4)
 paths, forwarded = sys.argv[2:], sys.argv[1]
 scorer = Scorer(device="cpu", model=Slow(forwarded), batch_size=1)
 

@@ -99,8 +99,8 @@ compute_memorability(fo.load_dataset(sys.argv[1])[:6], scorer=Scorer(device="cpu
 def test_a_field_that_goes_while_it_is_written_to(
     ten: Any, red: Scorer, other: Scorer, meanwhile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._WRITTEN_AT_ONCE", 1)
-    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._CHECKED_AFTER_S", 0)
+    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._WRITE_BATCH_SIZE", 1)
+    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._CHECK_INTERVAL_S", 0)
     writer = ScoreWriter.of(ten, "memorability")
     run = ScoringRun(ten, writer, red, overwrite=False, skip_failures=True).run()
     next(run)
