@@ -238,7 +238,7 @@ def test_the_empty_panel_opens_the_form_which_refuses_names_that_cannot_be(
     form = app.form()
     for name in ("2nd score", "filepath", "a.b"):
         form.fill(FIELD_LABEL, name)
-        form.see(f"'{name}' cannot name a field")
+        form.see(f"'{name}' is not a valid field name")
         expect(form.submit_button).to_be_disabled()
     form.fill(FIELD_LABEL, "second_score")
     expect(form.submit_button).to_be_enabled()

@@ -169,7 +169,7 @@ def test_fields_are_named_and_not_made_up(dataset: Any, reds: list[str], red: Sc
     compute_memorability(dataset, scorer=red)
     schema = json.dumps(sorted(dataset.get_field_schema()))
     uri = f"{PLUGIN}/{operator}"
-    with pytest.raises(OptionError, match="is no field of memorability"):
+    with pytest.raises(OptionError, match="is not a memorability field"):
         foo.get_operator(uri)(dataset, name)
     with pytest.raises(ExecutionError):  # FiftyOne looks at the form itself
         foo.execute_operator(uri, {"dataset": dataset}, params={"memorability_field": name})

@@ -158,7 +158,7 @@ def test_the_form_knows_the_fields_own_calibration(ten: Any) -> None:
 @pytest.mark.parametrize(
     ("params", "invalid", "message"),
     [
-        ({"memorability_field": "no good"}, "memorability_field", "cannot name a field"),
+        ({"memorability_field": "no good"}, "memorability_field", "is not a valid field name"),
         ({"memorability_field": "kind"}, "memorability_field", "choose another name"),
         ({"device": "cuda:77"}, "device", "device"),
     ],

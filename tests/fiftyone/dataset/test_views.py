@@ -70,17 +70,17 @@ def test_selections(scored: Any, options: dict[str, Any], expected: list[float])
     ("options", "message"),
     [
         ({"which": "middle"}, "which must be"),
-        ({"count": 1, "percent": 1}, "not both"),
+        ({"count": 1, "percent": 1}, "exclude each other"),
         ({"count": 0}, "at least 1"),
         ({"count": "5"}, "whole number"),
         ({"count": 2.5}, "whole number"),
         ({"percent": "10"}, "must be a number"),
         ({"low": float("nan")}, "must be a number"),
         ({"percent": 0}, "above 0"),
-        ({"percent": 101}, "at most at 100"),
+        ({"percent": 101}, "at most 100"),
         ({"low": 0.9, "high": 0.1}, "the range is empty"),
-        ({"class_field": "filepath", "count": 1}, "there is kind, things, split"),
-        ({"memorability_field": "nothing"}, "there is memorability"),
+        ({"class_field": "filepath", "count": 1}, "available: kind, things, split"),
+        ({"memorability_field": "nothing"}, "available: memorability"),
     ],
 )
 def test_selections_that_make_no_sense(scored: Any, options: dict[str, Any], message: str) -> None:
@@ -91,7 +91,7 @@ def test_selections_that_make_no_sense(scored: Any, options: dict[str, Any], mes
 def test_nothing_is_scored_yet(dataset: Any) -> None:
     dataset.add_sample(fo.Sample(filepath="a.png", uniqueness=0.5))
     assert sortable_fields(dataset) == []
-    with pytest.raises(OptionError, match="compute it first"):
+    with pytest.raises(OptionError, match="run the operator compute_memorability first"):
         sort_view(dataset)
 
 
