@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import html
 import io
 import os
 import pickle
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from resmem_plugin import Scorer
@@ -135,7 +135,7 @@ def test_names_in_the_gallery(name: str, tmp_path: Path) -> None:
         }
         assert elements.tags.count("img") == 1
         assert not any(attribute.startswith("on") for attribute in elements.attributes)
-        assert html.escape(describe(name)) in page
+        assert str(escape(describe(name))) in page
         assert not SPOKEN & set(describe(name))
 
 

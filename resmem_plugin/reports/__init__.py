@@ -1,1 +1,1 @@
-"""HTML made of scores."""
+"""HTML reports of scores."""

@@ -1,17 +1,16 @@
-"""Pictures with their scores, as HTML: in a notebook, or in a file that needs nothing beside it."""
+"""Images with their scores, as HTML: in a notebook, or in a self-contained file."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -19,44 +18,25 @@ from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.images.reader import ImageReader, describe
 from resmem_plugin.core.provenance import Provenance
 
-_THUMBNAIL = (320, 240)
+if TYPE_CHECKING:
+    import jinja2
 
-_STYLE = """
-.resmem { font: 14px/1.4 system-ui, sans-serif; color: inherit }
-.resmem h2 { font-size: 1.25em; margin: 0 0 .1em }
-.resmem p { margin: 0 0 1em; opacity: .7 }
-.resmem-provenance { margin-top: 1.5em !important; font-size: .8em; overflow-wrap: anywhere }
-.resmem-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 12px }
-.resmem figure { margin: 0; border: 1px solid #8884; border-radius: 8px; overflow: hidden }
-.resmem img, .resmem-none { display: block; width: 100%; height: 150px; object-fit: cover; background: #8882 }
-.resmem-none { box-sizing: border-box; padding: 10px; overflow: auto; overflow-wrap: anywhere; font-size: .85em }
-.resmem figcaption { padding: 6px 10px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
-.resmem figcaption b { font-variant-numeric: tabular-nums; margin-right: .6em }
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>:root {{ color-scheme: light dark }} body {{ margin: 24px }}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+_THUMBNAIL_PX = (320, 240)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One picture of a gallery.
+    """One image of a gallery.
 
     Attributes:
-        image: anything that counts as an image.
+        image: a path, URL, encoded bytes, PIL image or uint8 array.
         memorability: its score, or NaN.
-        error: why it has no score, shown in the picture's place.
+        error: why it has no score, shown in place of the image; None if it has one.
+
+    Example:
+        >>> from resmem_plugin.reports.gallery import Card
+        >>> Card("coffee.png", 0.88)
+        Card(image='coffee.png', memorability=0.88, error=None)
     """
 
     image: object
@@ -65,16 +45,25 @@ class Card:
 
 
 class Gallery:
-    """Pictures with their scores. A notebook shows it; `save` writes it to a file.
+    """Images with their scores. A notebook displays it; `save` writes it to a file.
 
-    Pictures are shown upright, by their EXIF orientation, as thumbnails inside the HTML.
+    Images are embedded in the HTML as thumbnails, rotated by their EXIF orientation.
 
     Args:
-        cards: the pictures, in the order to show them.
+        cards: the images, in the order to show them.
         title: the heading.
-        total: how many images they were chosen from.
-        provenance: what produced the scores, told below the pictures.
-        storage_options: for images behind URLs.
+        total: how many images they were chosen from; None: these are all.
+        provenance: what produced the scores, shown below the images.
+        storage_options: for images behind URLs, passed to fsspec.
+
+    Example:
+        >>> from resmem_plugin import Scorer
+        >>> from resmem_plugin.reports.gallery import Card, Gallery
+        >>> scorer = Scorer()
+        >>> paths = ["coffee.png", "chelsea.png"]
+        >>> cards = [Card(path, score.memorability) for path, score in zip(paths, scorer.score(paths))]
+        >>> Gallery(cards, title="Two photographs", provenance=scorer.provenance)
+        <Gallery 'Two photographs': 2 of 2 images; .save(path) writes it to an HTML file>
     """
 
     def __init__(
@@ -99,56 +88,85 @@ class Gallery:
         return f"<Gallery {self.title!r}: {len(self)} of {self._total} images; .save(path) writes it to an HTML file>"
 
     def _repr_html_(self) -> str:
-        return self._body
+        return self._render("gallery.html.j2")
 
     def to_html(self) -> str:
-        """The gallery as a page of its own."""
-        return _PAGE.format(title=html.escape(self.title), body=self._body)
+        """Return the gallery as a self-contained HTML page.
+
+        Example:
+            >>> from resmem_plugin.reports.gallery import Card, Gallery
+            >>> Gallery([Card("coffee.png", 0.88)]).to_html().splitlines()[0]
+            '<!doctype html>'
+        """
+        return self._render("page.html.j2")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the gallery to an HTML file that needs nothing beside it."""
+        """Write the gallery to a self-contained HTML file, replacing one that exists.
+
+        Example:
+            >>> from resmem_plugin.reports.gallery import Card, Gallery
+            >>> Gallery([Card("coffee.png", 0.88)]).save("gallery.html")
+        """
         with replacing(path) as unfinished:
             unfinished.write_text(self.to_html(), encoding="utf-8", errors="backslashreplace")
 
+    def _render(self, template: str) -> str:
+        return (
+            _templates()
+            .get_template(template)
+            .render(title=self.title, figures=self._figures, total=self._total, provenance=self._provenance)
+        )
+
     @cached_property
-    def _body(self) -> str:
+    def _figures(self) -> list[_Figure]:
         reader = ImageReader(decode="fast", exif_transpose=True, storage_options=self._storage_options)
         threads = ThreadPoolExecutor()
         try:
-            figures = "\n".join(threads.map(lambda card: _figure(card, reader), self.cards))
+            return list(threads.map(lambda card: _figure(card, reader), self.cards))
         finally:
             threads.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C do not wait for a server that hangs
             reader.close()
-        footer = ""
-        if self._provenance is not None:
-            told = ", ".join(f"{key} {value}" for key, value in self._provenance.to_dict().items())
-            footer = f'<p class="resmem-provenance">provenance {self._provenance.id}: {html.escape(told)}</p>'
-        return (
-            f'<div class="resmem"><style>{_STYLE}</style><h2>{html.escape(self.title)}</h2>'
-            f"<p>{len(self):,} of {self._total:,} images</p>"
-            f'<div class="resmem-grid">\n{figures}\n</div>{footer}</div>'
-        )
 
 
-def _figure(card: Card, reader: ImageReader) -> str:
-    name = describe(card.image)
-    error = card.error
-    picture = ""
+@dataclass(frozen=True)
+class _Figure:
+    """What the template shows of a card: an error, or else a thumbnail."""
+
+    name: str
+    score: str
+    thumbnail: str
+    error: str | None
+
+    @property
+    def short_name(self) -> str:
+        return self.name.replace("\\", "/").rpartition("/")[2]
+
+
+def _figure(card: Card, reader: ImageReader) -> _Figure:
+    thumbnail, error = "", card.error
     if error is None:
         try:
-            picture = f'<img loading="lazy" src="{_thumbnail(reader.read(card.image).image)}" alt="">'
-        except Exception as unreadable:  # one picture must not cost the others
+            thumbnail = _thumbnail(reader.read(card.image).image)
+        except Exception as unreadable:  # shown in its place; the others are shown all the same
             error = str(unreadable)
-    if error is not None:
-        picture = f'<div class="resmem-none">{html.escape(error)}</div>'
     score = "–" if math.isnan(card.memorability) else f"{card.memorability:.3f}"
-    short = html.escape(name.replace("\\", "/").rpartition("/")[2])
-    return f'<figure title="{html.escape(name)}">{picture}<figcaption><b>{score}</b>{short}</figcaption></figure>'
+    return _Figure(describe(card.image), score, thumbnail, error)
 
 
 def _thumbnail(image: Image.Image) -> str:
+    """A data URL."""
     image = image.copy()
-    image.thumbnail(_THUMBNAIL)
+    image.thumbnail(_THUMBNAIL_PX)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    import jinja2  # here: only a gallery needs it, and commands start faster without
+
+    loader = jinja2.PackageLoader("resmem_plugin.reports")
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
