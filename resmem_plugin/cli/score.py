@@ -30,8 +30,8 @@ def add_command(commands: Any) -> None:
         help="score images, folders or a table of paths",
         description="Score images. Prints csv (path, memorability, error, provenance), or writes what -o names. Until "
         "that is done, each score is kept in FILE.partial as soon as it is computed, and --resume continues from it. In "
-        "csv and tsv a relative path that a spreadsheet would take for a formula (its first character is =, +, -, @, a tab "
-        "or a line end) gets ./ in front; a table's own cells come out as they went in.",
+        "csv and tsv a relative path that a spreadsheet would take for a formula (it starts with =, +, -, @, tab or a "
+        "line end) gets ./ in front; the cells of a table are written unchanged.",
         epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended (SIGTERM).",
     )
     score.set_defaults(run=_score)
