@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo app test check audit bench fuzz clean
+.PHONY: help demo app test check docs audit bench fuzz clean
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 8
@@ -19,14 +19,17 @@ app: $(VENV)/database ## the same photographs, scored, in the FiftyOne App until
 		while read -r photograph; do cp "$$photograph" demo/photographs; done
 	@FIFTYONE_DATABASE_VALIDATION=false FIFTYONE_DATABASE_DIR=$(CURDIR)/demo/database $(BIN)/resmem app demo/photographs
 
-test: check $(VENV)/database $(VENV)/browser ## check, then every test, two files at a time
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: check $(VENV)/database $(VENV)/browser ## check, then every test, two files at a time; prints the ten slowest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 10
 
 check: $(VENV)/installed-test ## lint, format, types and who may import whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+docs: $(VENV)/installed-docs ## build the documentation into site/, without the network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 audit: $(VENV)/audit/bin/pip-audit ## known vulnerabilities of the versions in constraints.txt; asks PyPI
 	@$< --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
@@ -39,7 +42,7 @@ fuzz: $(VENV)/installed-test ## 100,000 mutated files through the decoder; what 
 	@$(BIN)/python -m tests.corpus.fuzz
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) demo .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo site .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -54,6 +57,11 @@ $(VENV)/installed-all: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed-all
 	@$(INSTALL) '.[test]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/created pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): this package, and mkdocs."
+	@$(INSTALL) '.[docs]'
 	@touch $@
 
 $(VENV)/audit/bin/pip-audit: $(VENV)/created

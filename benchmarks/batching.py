@@ -1,7 +1,7 @@
-"""`python -m benchmarks.batching`: what `batch_size=None` and `num_workers=None` stand for on a CPU, and why.
+"""`python -m benchmarks.batching`: the defaults of `batch_size` and `num_workers` on a CPU against other values.
 
-Each batch size, and each number of decoding threads, end to end over both kinds of photographs, interleaved; told as
-the median speed over that of the defaults in the same round.
+Each batch size, and each number of decoding threads, end to end over both kinds of photographs, interleaved. Prints
+the median speed relative to the defaults in the same round.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-from benchmarks.pictures import KINDS
+from benchmarks.photographs import KINDS
 from benchmarks.run import calibrate, timed
 from resmem_plugin import Scorer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=34, help="how many images a round (default: 34)")
+    parser.add_argument("--images", type=int, default=34, help="how many images per round (default: 34)")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -45,8 +45,8 @@ def main() -> None:
                 runs[f"{size or 'default'} | {count or 'default'}"] = partial(scorer.score, paths)
             times = timed(dict(runs), options.rounds)
             default = next(iter(times.values()))
-            for name, taken in times.items():
-                ratio = statistics.median(base / each for base, each in zip(default, taken, strict=True))
+            for name, seconds in times.items():
+                ratio = statistics.median(base / each for base, each in zip(default, seconds, strict=True))
                 print(f"| {precision} | {kind} | {name} | {ratio:.3f} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cache`: the same photographs scored twice with a cache of scores, in processes of their own.
+"""`python -m benchmarks.cache`: the same photographs scored twice with a cache of scores, each time in a new process.
 
 The first run scores them with the real network, the second finds every score. What is timed is `Scorer.score`, with the
 network loaded before.
@@ -23,9 +23,9 @@ _RUN = """
     from resmem_plugin import Scorer
     scorer = Scorer(device="cpu", cache=sys.argv[1])
     scorer.engine
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     scores = scorer.score(sys.argv[2:])
-    print(time.perf_counter() - began)
+    print(time.perf_counter() - start_s)
     assert all(score.ok for score in scores)
 """
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.gpu` where there is a CUDA card: needs torch, torchvision, pandas, Pillow, and no weights.
+"""`python -m benchmarks.gpu`, on a CUDA device: needs torch, torchvision, pandas, Pillow, and no weights.
 
-A ResMem of random weights runs through `Scorer(model=...)`. In one run: the card's rate of bf16 matrix products, the
-forward pass alone, and end to end from JPEG files, decoded exactly (in processes) and fast (on the card), each over and
-over, and the scores beside the CPU's in fp32.
+A ResMem of random weights runs through `Scorer(model=...)`. Measured in one run, repeatedly: the device's rate of bf16
+matrix products, the forward pass alone, and end to end from JPEG files, decoded exactly (in processes) and fast (on the
+device); and the error against the CPU's scores in fp32.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _SIDE = 8192
 
 
 def limit_images_per_s() -> float:
-    """The rate of one large bf16 matrix product, in images of ResMem a second."""
+    """The rate of one large bf16 matrix product, in images of ResMem per second."""
     a, b = (torch.randn(_SIDE, _SIDE, dtype=torch.bfloat16, device="cuda") for _ in range(2))
     seconds = timed(lambda: a @ b, 20)
     return float(2 * _SIDE**3 / seconds / FLOPS_PER_IMAGE)
 
 
 def timed(work: Callable[[], object], times: int) -> float:
-    """Seconds that the work takes, when it is repeated and the card is waited for at the end."""
+    """Seconds per call, with the device synchronised at the end."""
     work()
     torch.cuda.synchronize()
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     for _ in range(times):
         work()
     torch.cuda.synchronize()
-    return (time.perf_counter() - began) / times
+    return (time.perf_counter() - start_s) / times
 
 
 def forward_images_per_s(engine: CUDAEngine, batch: npt.NDArray[np.uint8]) -> float:
@@ -62,8 +62,8 @@ def forward_images_per_s(engine: CUDAEngine, batch: npt.NDArray[np.uint8]) -> fl
     return 24 * len(batch) / timed(two_dozen, 3)
 
 
-def pictures(folder: Path, count: int) -> list[str]:
-    """640x480 JPEGs with the frequencies of photographs: sums of random waves, and grain."""
+def synthetic_images(folder: Path, count: int) -> list[str]:
+    """640x480 JPEGs with the frequencies of photographs: random waves and grain."""
     draw = np.random.default_rng(0)
     paths = []
     for number in range(count):
@@ -80,12 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=4096, help="how many images end to end (default: 4096)")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
-    parser.add_argument("--batch-size", type=int, default=128, help="images a forward pass (default: 128)")
+    parser.add_argument("--batch-size", type=int, default=128, help="images per forward pass (default: 128)")
     options = parser.parse_args()
     torch.manual_seed(0)
     network = ResMemNetwork().eval()
     with tempfile.TemporaryDirectory() as folder:
-        distinct = pictures(Path(folder), 64)
+        distinct = synthetic_images(Path(folder), 64)
         paths = list(itertools.islice(itertools.cycle(distinct), options.images))
         exact = [score.memorability for score in Scorer(model=network, device="cpu").score(distinct[:16])]
         batch = np.random.default_rng(0).integers(0, 256, (options.batch_size, 227, 227, 3), dtype=np.uint8)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 def draw(ratios: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Bars of each variant's speed over upstream's best, one group for each kind of picture, to an SVG file."""
+    """Bars of each variant's speed over upstream's best, one group per kind of image, to an SVG file."""
     matplotlib.rcParams["svg.hashsalt"] = "resmem"  # the same figures give the same file
     names = list(dict.fromkeys(name for kind in ratios.values() for name in kind))[::-1]
     figure = Figure(figsize=(8, 0.45 * len(names) + 1), layout="constrained")
@@ -22,7 +22,7 @@ def draw(ratios: Mapping[str, Mapping[str, float]], path: Path) -> None:
         axes.bar_label(bars, [f" {speeds[name]:.2f}" if name in speeds else "" for name in names], fontsize=8)
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("images a second, end to end, over upstream's best")
+    axes.set_xlabel("images per second, end to end, over upstream's best")
     axes.margins(x=0.1)
     figure.legend(loc="outside upper right", ncols=len(ratios))
     figure.savefig(path, metadata={"Date": None})

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.pictures import small
+from benchmarks.photographs import small
 from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.scoring import pipeline
 from resmem_plugin.core.scoring.options import available_cores
-from tests.command import RedEngine
+from tests.models import RedEngine
 
 
 class Nothing(RedEngine):
@@ -31,15 +31,15 @@ class Nothing(RedEngine):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=2000, help="how many images a round (default: 2000)")
+    parser.add_argument("--images", type=int, default=2000, help="how many images per round (default: 2000)")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
     options = parser.parse_args()
-    print("| decoding in | images/s | this process's own CPU time, ms an image |")
+    print("| decoding in | images/s | this process's own CPU time, ms per image |")
     print("|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="resmem-bench-") as folder:
         paths = list(itertools.islice(itertools.cycle(small(Path(folder, "small"))), options.images))
         for _round, processes in itertools.product(range(options.rounds), (False, True)):
-            began, own = time.perf_counter(), time.process_time()
+            start_s, own = time.perf_counter(), time.process_time()
             outcomes = pipeline.run(
                 paths,
                 reader=ImageReader(),
@@ -50,7 +50,7 @@ def main() -> None:
             )
             for _ in outcomes:
                 pass
-            took, own = time.perf_counter() - began, time.process_time() - own
+            took, own = time.perf_counter() - start_s, time.process_time() - own
             name = "processes" if processes else "threads"
             print(f"| {name} | {len(paths) / took:.0f} | {1000 * own / len(paths):.2f} |", flush=True)
 

@@ -1,6 +1,6 @@
 """`make bench`: every variant over the same photographs, interleaved, round after round, in one process.
 
-Only the ratios mean something: each is taken within a round, and the median of the rounds is told. Prints tables in
+Only the ratios are meaningful: each is taken within a round, and the median of the rounds is printed. Prints tables in
 Markdown, and draws `benchmarks/speed.svg`.
 """
 
@@ -28,7 +28,7 @@ import numpy.typing as npt
 import psutil
 from PIL import Image
 
-from benchmarks.pictures import KINDS
+from benchmarks.photographs import KINDS
 from benchmarks.plot import draw
 from benchmarks.variants import OURS, UPSTREAM, Ours, variants
 from examples.demo import photographs
@@ -52,7 +52,7 @@ Times = dict[str, list[float]]
 
 
 def compare(kind: str, paths: Sequence[str], calibration: str, rounds: int, *, fast: bool) -> dict[str, float]:
-    """Time all variants end to end, and print them; gives each one's median ratio to upstream's best."""
+    """Time all variants end to end, and print them; returns each one's median ratio to upstream's best."""
     built = {name: build() for name, build in variants(calibration, fast=fast).items()}
     distinct = list(dict.fromkeys(paths))
     scores = {name: score(distinct) for name, score in built.items()}  # the warm-up too
@@ -64,12 +64,12 @@ def compare(kind: str, paths: Sequence[str], calibration: str, rounds: int, *, f
     print("| | images/s | x upstream's best | (min-max) | mean error | max error | rho | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
     medians = {}
-    for name, taken in times.items():
-        ratios = [best[number] / taken[number] for number in range(rounds)]
+    for name, seconds in times.items():
+        ratios = [best[number] / seconds[number] for number in range(rounds)]
         medians[name] = statistics.median(ratios)
         errors = np.abs(np.array(scores[name]) - exact)
         print(
-            f"| {name} | {len(paths) / statistics.median(taken):.2f} | {medians[name]:.2f} | "
+            f"| {name} | {len(paths) / statistics.median(seconds):.2f} | {medians[name]:.2f} | "
             f"{min(ratios):.2f}-{max(ratios):.2f} | {errors.mean():.1e} | {errors.max():.1e} | "
             f"{rank_correlation(exact, np.array(scores[name])):.4f} | {peak_memory_mb(name, calibration, paths):.0f} |",
             flush=True,
@@ -115,9 +115,9 @@ def forward_all(engine: Engine, images: npt.NDArray[np.uint8]) -> None:
 
 
 def long_input(paths: Sequence[str], count: int) -> None:
-    """Whether a long input goes as fast in each of its tenths as a short one of that length, run beside it: fp32."""
+    """Compare the speed of each tenth of a long input with a short input of that length, interleaved, in fp32."""
     scorer = Ours("openvino", "fp32").scorer(None)
-    tenth = math.ceil(count / 10 / len(paths)) * len(paths)  # the same pictures each time
+    tenth = math.ceil(count / 10 / len(paths)) * len(paths)  # the same images each time
     short = list(itertools.islice(itertools.cycle(paths), tenth))
     scores, process = scorer.iter_scores(itertools.cycle(paths)), psutil.Process()
     runs: dict[str, Callable[[], object]] = {
@@ -127,28 +127,28 @@ def long_input(paths: Sequence[str], count: int) -> None:
     ratios, memory_mb = [], []
     scorer.score(paths)
     for number in range(10):
-        turn = dict(sorted(runs.items(), reverse=number % 2 == 0))  # which goes first changes, for the speed drifts
+        turn = dict(sorted(runs.items(), reverse=number % 2 == 0))  # alternating, because the speed drifts
         times = timed(turn, 1)
         ratios.append(times["short"][0] / times["long"][0])
         memory_mb.append(process.memory_info().rss / 1e6)
     scores.close()
     print(
-        f"\nOne input of {10 * tenth} images, openvino fp32, in turn with ten of {tenth}: it goes at "
+        f"\nOne input of {10 * tenth} images, openvino fp32, interleaved with ten of {tenth}: "
         f"{statistics.median(ratios):.3f} of their speed ({min(ratios):.3f}-{max(ratios):.3f} in single tenths); "
         f"memory {memory_mb[-1] - memory_mb[0]:+.0f} MB from the first tenth to the last"
     )
 
 
 def timed(runs: dict[str, Callable[[], object]], rounds: int, before: Callable[[], None] | None = None) -> Times:
-    """Run all of them once a round, one after the other: the seconds each took, by name."""
+    """Run all of them once per round, one after the other: seconds by name."""
     times: Times = {name: [] for name in runs}
     for _ in range(rounds):
         if before:
             before()
         for name, run in runs.items():
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             run()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(time.perf_counter() - start_s)
     return times
 
 
@@ -185,7 +185,7 @@ def cold_start(path: str, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=34, help="how many images a round (default: 34)")
+    parser.add_argument("--images", type=int, default=34, help="how many images per round (default: 34)")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
     parser.add_argument("--many", type=int, default=1000, help="images of the longer input (default: 1000)")
     options = parser.parse_args()
@@ -194,13 +194,13 @@ def main() -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "openvino", "nncf", "pillow", "fiftyone"))
     print(f"{machine()}, {available_cores()} cores, Python {platform.python_version()}, {versions}")
     with tempfile.TemporaryDirectory(prefix="resmem-bench-") as folder, own_mongod(Path(folder, "fiftyone")):
-        pictures = {kind: make(Path(folder, kind.split()[0])) for kind, make in KINDS.items()}
+        images = {kind: make(Path(folder, kind.split()[0])) for kind, make in KINDS.items()}
         calibration = calibrate()
         ratios = {}
-        for kind, found in pictures.items():
+        for kind, found in images.items():
             paths = list(itertools.islice(itertools.cycle(found), options.images))
             ratios[kind] = compare(kind, paths, calibration, options.rounds, fast=kind != "640x480")
-        small = list(itertools.islice(itertools.cycle(pictures["640x480"]), options.images))
+        small = list(itertools.islice(itertools.cycle(images["640x480"]), options.images))
         forward_alone(small, calibration, options.rounds)
         cold_start(small[0], options.rounds)
         long_input(small, options.many)
@@ -208,28 +208,28 @@ def main() -> None:
 
 
 def calibrate() -> str:
-    """Calibrate int8 on parts of the installed photographs, not on the pictures that are scored; gives its id."""
+    """Calibrate int8 on parts of the installed photographs, not on the images that are scored; returns its id."""
     parts: list[Image.Image] = []
     for path in photographs():
         image = Image.open(path).convert("RGB")
         width, height = image.size
         corners = itertools.product((0, width // 2), (0, height // 2))
         parts += [image.crop((x, y, x + width // 2, y + height // 2)) for x, y in corners]
-    told = Scorer(device="cpu", precision="int8", calibration=parts).provenance.calibration
-    assert told is not None
-    return told
+    calibration = Scorer(device="cpu", precision="int8", calibration=parts).provenance.calibration
+    assert calibration is not None
+    return calibration
 
 
 def machine() -> str:
-    """The processor's name, and which of its instructions matter here."""
+    """The processor's name, and its relevant instruction sets."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = told.get("flags", "").split()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", "").split()
     having = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8") if flag in flags]
-    return f"{told.get('model name', platform.machine())} ({', '.join(having)})"
+    return f"{facts.get('model name', platform.machine())} ({', '.join(having)})"
 
 
 if __name__ == "__main__":

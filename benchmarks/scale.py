@@ -24,7 +24,7 @@ from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.app.panel import MemorabilityPanel
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD
-from tests.fiftyone.app.panel_driver import Desk
+from tests.fiftyone.app.panel_driver import PanelDriver
 from tests.mongod import own_mongod
 
 CHUNK = 1000
@@ -80,9 +80,9 @@ def memory_mb() -> float:
 
 
 def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start_s
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def main() -> None:
 
     again = timed(lambda: compute_memorability(scored, scorer=instant))
     print(f"a second run, with nothing to do: {again:.2f} s")
-    desk = Desk(MemorabilityPanel(), scored)
+    desk = PanelDriver(MemorabilityPanel(), scored)
     desk.event("on_load")
     desk.event("on_class_field", value="kind")
     views = {"the data set": scored.view(), "a cut of it": scored.match(fo.ViewField(DEFAULT_FIELD) > 0.7)}

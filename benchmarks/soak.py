@@ -1,7 +1,7 @@
-"""`python -m benchmarks.soak`: half an hour of real files, good and bad, with the real model, and what is left behind.
+"""`python -m benchmarks.soak`: half an hour of good and bad files with the real model, watching for leaks.
 
-Each pass scores the photographs and the files of the bad-input corpus with a Scorer of its own that has a cache, and
-some passes are given up midway. Prints the resident memory, file handles, threads and child processes each minute.
+Each pass scores the photographs and the files of the bad-input corpus with a new Scorer that has a cache, and some
+passes are stopped midway. Prints the resident memory, file handles, threads and child processes each minute.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.pictures import small
+from benchmarks.photographs import small
 from resmem_plugin import Scorer
 from tests.corpus.encoded import ENCODED_KINDS
 
-_GIVEN_UP_AT = 7
+_STOPPED_AT = 7
 
 
 def corpus(folder: Path) -> list[str]:
@@ -40,17 +40,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="resmem-soak-") as name:
         folder = Path(name)
         paths = [*small(folder / "photographs"), *corpus(folder / "corpus"), str(folder / "not there.jpg")]
-        began, told, scored, failed, first_mb = time.monotonic(), 0, 0, 0, 0.0
+        start_s, reported, scored, failed, first_mb = time.monotonic(), 0, 0, 0, 0.0
         for number in itertools.count():
             scorer = Scorer(device="cpu", cache=folder / f"scores{number % 5}.sqlite")
             if number % 5 == 0:  # a new cache, so that there is something to score
                 for path in folder.glob("scores*"):
                     path.unlink()
-            for score in itertools.islice(scorer.iter_scores(paths), None if number % 3 else _GIVEN_UP_AT):
+            for score in itertools.islice(scorer.iter_scores(paths), None if number % 3 else _STOPPED_AT):
                 scored, failed = scored + score.ok, failed + (not score.ok)
-            elapsed_min = (time.monotonic() - began) / 60
-            if elapsed_min >= told + 1 or elapsed_min >= minutes:
-                told = int(elapsed_min)
+            elapsed_min = (time.monotonic() - start_s) / 60
+            if elapsed_min >= reported + 1 or elapsed_min >= minutes:
+                reported = int(elapsed_min)
                 now_mb = process.memory_info().rss / 1e6
                 first_mb = first_mb or now_mb
                 print(

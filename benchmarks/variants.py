@@ -38,14 +38,14 @@ def upstream_readme() -> Score:
 
 
 def upstream_batches() -> Score:
-    """Upstream's network and transformer in a DataLoader: batches of 32, one worker process for each core."""
+    """Upstream's network and transformer in a DataLoader: batches of 32, one worker process per core."""
     import torch
     from PIL import Image
     from resmem import transformer
 
     model = _upstream()
 
-    class Pictures(torch.utils.data.Dataset[Any]):
+    class Images(torch.utils.data.Dataset[Any]):
         def __init__(self, paths: Sequence[str]) -> None:
             self.paths = paths
 
@@ -56,7 +56,7 @@ def upstream_batches() -> Score:
             return transformer(Image.open(self.paths[index]).convert("RGB"))
 
     def score(paths: Sequence[str]) -> list[float]:
-        loader = torch.utils.data.DataLoader(Pictures(paths), batch_size=32, num_workers=2)
+        loader = torch.utils.data.DataLoader(Images(paths), batch_size=32, num_workers=2)
         with torch.inference_mode():
             return [value for batch in loader for value in model(batch).flatten().tolist()]
 

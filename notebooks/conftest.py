@@ -1,4 +1,4 @@
-"""A notebook that uses FiftyOne gets a mongod of its own, never the one that holds the user's data sets.
+"""A notebook that uses FiftyOne gets its own mongod, never the one with the user's datasets.
 
 Fixtures do not reach notebooks: their kernels take what they need from the environment.
 """

@@ -1,7 +1,7 @@
-"""Image memorability for the people who curate data sets: ResMem under pandas, FiftyOne and the command line.
+"""Image memorability for the people who curate datasets: ResMem under pandas, FiftyOne and the command line.
 
 Importing this package registers the pandas accessor `df.resmem`, at once or when pandas is imported, and loads neither
-pandas nor torch: the names below bring what they need when they are first used.
+pandas nor torch: the names below import what they need when they are first used.
 """
 
 from __future__ import annotations

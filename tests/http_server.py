@@ -1,4 +1,4 @@
-"""A web server on this machine that misbehaves as it is asked to: the path says how."""
+"""A local web server that misbehaves as the path of a request asks: errors, delays, redirects, broken content."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import unquote, urlsplit
 
 from tests.sample_images import ENCODED
 
-PICTURE = ENCODED["RGB.jpg"]()
+IMAGE = ENCODED["RGB.jpg"]()
 CROWD = 16
-"""Requests that `/busy` waits for before it answers any."""
+"""How many requests `/busy` waits for before it answers any."""
 
 
 class WebServer(http.server.ThreadingHTTPServer):
-    """Counts what it is asked for, and how many ask at once.
+    """Counts requests, and how many come at once.
 
     Attributes:
         requests: "GET /path" -> how many.
@@ -43,7 +43,7 @@ class WebServer(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/{path}"
 
     def handle_error(self, *_: object) -> None:
-        """A client that has left is what some tests are about."""
+        """Ignore clients that have disconnected: some tests do."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -59,22 +59,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         behaviour = getattr(self, f"_{bare[1:].replace('-', '_')}", None)
         if path.startswith("/private/") and self.headers.get("Authorization") != self.server.private:
             self.send_error(403)
-        elif asked := re.fullmatch(r"/(\d+)-then-ok/(\d+)", bare):
-            if number > int(asked[2]):
-                return self._answer(PICTURE)
-            self._status(int(asked[1]))
-        elif asked := re.fullmatch(r"/always/(\d+)", bare):
-            self._status(int(asked[1]))
-        elif asked := re.fullmatch(r"/drop/(\d+)", bare):
-            if number > int(asked[1]):
-                return self._answer(PICTURE)
+        elif match := re.fullmatch(r"/(\d+)-then-ok/(\d+)", bare):
+            if number > int(match[2]):
+                return self._answer(IMAGE)
+            self._status(int(match[1]))
+        elif match := re.fullmatch(r"/always/(\d+)", bare):
+            self._status(int(match[1]))
+        elif match := re.fullmatch(r"/drop/(\d+)", bare):
+            if number > int(match[1]):
+                return self._answer(IMAGE)
             self.close_connection = True
         elif behaviour is not None:
             behaviour()
         elif path.endswith(".zip"):
             self._archive(path)
         elif path.endswith(".jpg"):
-            self._answer(PICTURE)
+            self._answer(IMAGE)
         else:
             self.send_error(404)
         return None
@@ -90,7 +90,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(content) if length is None else length))
         self.end_headers()
-        with contextlib.suppress(OSError):  # the client has left
+        with contextlib.suppress(OSError):  # the client has disconnected
             self.wfile.write(content)
 
     def _status(self, status: int) -> None:
@@ -100,37 +100,37 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _archive(self, path: str) -> None:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as file:
-            file.writestr("a.jpg", PICTURE)
+            file.writestr("a.jpg", IMAGE)
         content = archive.getvalue()
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if asked is None or path.startswith("/whole"):
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if match is None or path.startswith("/whole"):
             return self._answer(content)
-        start, end = int(asked[1]), min(int(asked[2]) + 1, len(content))
-        told = f"bytes {start}-{end - 1}/{len(content)}"
-        return self._answer(content[start:end], status=206, Content_Range=told)
+        start, end = int(match[1]), min(int(match[2]) + 1, len(content))
+        content_range = f"bytes {start}-{end - 1}/{len(content)}"
+        return self._answer(content[start:end], status=206, Content_Range=content_range)
 
     def _stalled(self) -> None:
-        self._answer(PICTURE[:1000], length=len(PICTURE))
+        self._answer(IMAGE[:1000], length=len(IMAGE))
         self.server.closing.wait()
 
     def _silent(self) -> None:
         self.server.closing.wait()
 
     def _dripping(self) -> None:
-        self._answer(b"", length=len(PICTURE))
+        self._answer(b"", length=len(IMAGE))
         with contextlib.suppress(OSError):
             while not self.server.closing.wait(0.05):
                 self.wfile.write(b"x")
 
     def _truncated(self) -> None:
-        self._answer(PICTURE[: len(PICTURE) // 2], length=len(PICTURE))
+        self._answer(IMAGE[: len(IMAGE) // 2], length=len(IMAGE))
         self.close_connection = True
 
     def _truncated_chunks(self) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(PICTURE), PICTURE))
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(IMAGE), IMAGE))
         self.close_connection = True
 
     def _endless(self) -> None:
@@ -165,9 +165,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.crowd = max(server.crowd, server.busy)
             server.changed.notify_all()
             server.changed.wait_for(lambda: server.crowd >= CROWD, timeout=20)
-            server.changed.wait_for(lambda: server.crowd > CROWD, timeout=0.1)  # one too many shows itself
+            server.changed.wait_for(lambda: server.crowd > CROWD, timeout=0.1)  # to notice one too many
             server.busy -= 1
-        self._answer(PICTURE)
+        self._answer(IMAGE)
 
     def log_message(self, *_: object) -> None:
         pass

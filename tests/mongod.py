@@ -1,4 +1,4 @@
-"""FiftyOne's mongod for one process and those it starts: FiftyOne alone would join any that the user runs already."""
+"""A mongod of the tests: by itself FiftyOne would use one that the user runs already."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _START_S = 60
 
 @contextlib.contextmanager
 def own_mongod(folder: Path) -> Iterator[str]:
-    """Run one over an empty folder, and let the environment point FiftyOne to it; gives its address."""
+    """Run one over an empty folder, and set FiftyOne's environment variables to it; yields its address."""
     with pytest.MonkeyPatch.context() as environment:
         for name in _SETTINGS:
             environment.delenv(name, raising=False)
@@ -30,9 +30,9 @@ def own_mongod(folder: Path) -> Iterator[str]:
         mongod = start_mongod(program, port, folder)
         address = f"mongodb://127.0.0.1:{port}"
         environment.setenv("FIFTYONE_DATABASE_URI", address)
-        environment.setenv("FIFTYONE_DATABASE_VALIDATION", "false")  # it warns that the fall-back's mongod is old
+        environment.setenv("FIFTYONE_DATABASE_VALIDATION", "false")  # it warns that the fallback's mongod is old
         environment.setenv("FIFTYONE_DO_NOT_TRACK", "true")
-        if "fiftyone" in sys.modules:  # which has read the environment already
+        if "fiftyone" in sys.modules:  # then it has read the environment already
             environment.setattr("fiftyone.config.database_uri", address)
         try:
             wait_until_it_answers(port)

@@ -1,4 +1,4 @@
-"""Pictures of every Pillow mode and of many formats, all made from one photograph."""
+"""Images of every Pillow mode and of many formats, all made from one photograph."""
 
 from __future__ import annotations
 

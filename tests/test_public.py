@@ -20,19 +20,20 @@ def _loaded(code: str) -> set[str]:
 
 
 def test_all_is_complete_and_sorted() -> None:
-    assert resmem_plugin.__all__ == ["Provenance", "ResMem", "Score", "Scorer", "score_images", "transformer"]
+    names = ["Provenance", "ResMem", "Score", "Scorer", "ScorerOptions", "score_images", "transformer"]
+    assert resmem_plugin.__all__ == names
     assert resmem_plugin.__all__ == sorted(resmem_plugin.__all__)
     for name in resmem_plugin.__all__:
         assert getattr(resmem_plugin, name).__name__ == name
     assert set(resmem_plugin.__all__) <= set(dir(resmem_plugin))
 
 
-def test_other_names_do_not_exist() -> None:
+def test_unknown_attributes_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing_such"):
         resmem_plugin.nothing_such  # noqa: B018
 
 
-def test_the_import_is_light() -> None:
+def test_import_loads_no_heavy_package() -> None:
     assert _loaded("import resmem_plugin") == set()
     assert _loaded("from resmem_plugin import Score, Provenance, Scorer; import resmem_plugin.cli") == set()
 
@@ -53,17 +54,17 @@ def test_scoring_with_pytorch_needs_no_torchvision() -> None:
     assert _loaded(code) == {"torch"}
 
 
-def test_the_test_of_the_import_can_fail() -> None:
+def test_heavy_imports_are_detected() -> None:
     assert _loaded("from resmem_plugin import ResMem") == {"torch"}
     assert _loaded("import pandas") >= {"pandas"}
 
 
 @pytest.mark.parametrize("imports", ["pandas, resmem_plugin", "resmem_plugin, pandas"])
-def test_the_accessor_is_registered(imports: str) -> None:
+def test_pandas_accessor_is_registered_in_either_import_order(imports: str) -> None:
     code = f"import {imports}; assert hasattr(pandas.DataFrame(), 'resmem')"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-def test_looking_for_pandas_does_not_lose_the_accessor() -> None:
+def test_find_spec_of_pandas_keeps_the_accessor() -> None:
     code = "import importlib.util as u, resmem_plugin; u.find_spec('pandas'); import pandas; pandas.DataFrame().resmem"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

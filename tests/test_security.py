@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
 from resmem_plugin.core.cache.folder import cache_folder
+from resmem_plugin.core.engines import loading
 from resmem_plugin.core.errors import OptionError, ScoringError, WeightsCorruptError
 from resmem_plugin.core.images.reader import describe
 from resmem_plugin.core.network.weights import WeightsFile, verify
@@ -98,6 +100,7 @@ def test_a_cache_folder_for_everybody_is_refused(mode: int, tmp_path: Path, monk
     folder = tmp_path / "cache"
     folder.mkdir()
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(folder))
+    monkeypatch.setattr(loading, "_loaded", OrderedDict())  # a network that another test has loaded is not read again
     assert cache_folder() == folder
     folder.chmod(mode)
     with pytest.raises(OptionError, match=r"everybody may write.*RESMEM_CACHE_DIR.*chmod o-w"):

@@ -29,7 +29,7 @@ def add_command(commands: Any) -> None:
         "score",
         help="score images, folders or a table of paths",
         description="Score images. Prints csv (path, memorability, error, provenance), or writes what -o names. Until "
-        "that is done, each score is kept in FILE.partial as soon as it is computed, and --resume continues from it. In "
+        "that is done, each score is kept in FILE.partial once it is computed, and --resume continues from it. In "
         "csv and tsv a relative path that a spreadsheet would take for a formula (it starts with =, +, -, @, tab or a "
         "line end) gets ./ in front; the cells of a table are written unchanged.",
         epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended (SIGTERM).",
@@ -115,7 +115,7 @@ def _score(options: argparse.Namespace) -> int:
         job = Job(table, images, results, outputs, checkpoint, stop_at_failure=options.errors == "raise")
         rows = results.to_score(scorer.batch_size or scorer.engine.batch_size, retry_failed=options.retry_failed)
         if results.done:
-            echo_err(f"{results.done} of {len(images)} images were done before; {len(rows)} are left to score")
+            echo_err(f"{results.done} of {len(images)} images were done before, {len(rows)} left to score")
         scored = job.score(scorer, rows, progress=False if options.quiet else None)
         _report(scored.messages)
         if scored.exit_code and checkpoint is not None:

@@ -1,1 +1,1 @@
-"""The ground floor: knows torch, Pillow and numpy, and no front end."""
+"""Scoring itself: images, network, engines, cache. It knows torch, Pillow and numpy, and no front end."""

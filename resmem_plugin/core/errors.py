@@ -1,27 +1,29 @@
-"""Every error and warning of this package; each message says what happened, to what, and what cures it.
+"""Every error and warning of this package; each message says what happened, to what, and how to fix it.
 
-ResMemError
-├── WeightsError                 the published weights cannot be had
-│   ├── WeightsNotFoundError     nothing at the path, or no `resmem` distribution (also a FileNotFoundError)
-│   └── WeightsCorruptError      a git-lfs pointer, a wrong hash, a truncated file, another network's tensors
-├── OptionError                  an option, or a combination of them, that cannot be had (also a ValueError)
-├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
-├── ForkError                    a network is used in a forked process, where it would hang (also a RuntimeError)
-├── CacheError                   a cache of scores cannot be read or cleared on request
-├── MissingPackageError          an optional package is not installed (also an ImportError)
-├── ImageError                   one image cannot be scored: the reason in its row (also a ValueError)
-│   ├── MissingValueError        None or NaN in the place of an image
-│   ├── ImageNotFoundError       no such file or URL (also a FileNotFoundError)
-│   ├── UnreadableImageError     there, but a folder, empty, forbidden, truncated or no image
-│   └── UnsupportedImageError    an object that is no image (also a TypeError)
-├── CheckpointError                  what is scored cannot be kept on the disk
-└── ScoringError                 errors="raise" met an ImageError, its cause; `scores` holds what was scored before
+Each derives from the one that it stands under.
 
-ResMemWarning (a UserWarning)
-├── FailedImagesWarning          some images have no score
-├── ClippedImagesWarning         some images lost most of their tones in upstream's recipe
-├── CalibrationWarning           int8 is calibrated on few images
-└── CacheWarning                 a cache cannot be used, or was damaged
+    ResMemError
+    ├── WeightsError                 the published weights are not found or damaged
+    │   ├── WeightsNotFoundError     nothing at the path, or no `resmem` distribution (also a FileNotFoundError)
+    │   └── WeightsCorruptError      a git-lfs pointer, a wrong hash, a truncated file, another network's tensors
+    ├── OptionError                  an option, or a combination of them, that is not available (also a ValueError)
+    ├── EvalModeError                a model is in training mode, where scores would be wrong (also a RuntimeError)
+    ├── ForkError                    a network is used in a forked process, where it would hang (also a RuntimeError)
+    ├── CacheError                   a cache of scores cannot be read or cleared on request
+    ├── MissingPackageError          an optional package is not installed (also an ImportError)
+    ├── ImageError                   one image cannot be scored; its row has the reason (also a ValueError)
+    │   ├── MissingValueError        None or NaN instead of an image
+    │   ├── ImageNotFoundError       no such file or URL (also a FileNotFoundError)
+    │   ├── UnreadableImageError     there, but a folder, empty, forbidden, truncated or no image
+    │   └── UnsupportedImageError    an object that is no image (also a TypeError)
+    ├── CheckpointError              scores cannot be written to the disk
+    └── ScoringError                 an image failed with errors="raise"; `scores` holds those before it
+
+    ResMemWarning (a UserWarning)
+    ├── FailedImagesWarning          some images have no score
+    ├── ClippedImagesWarning         images of more than 8 bits were clipped
+    ├── CalibrationWarning           int8 is calibrated on few images
+    └── CacheWarning                 a cache cannot be used, or was damaged
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 
 class ResMemError(Exception):
-    """Base class of the errors this package raises on purpose."""
+    """Base class of this package's errors."""
 
 
 class WeightsError(ResMemError):
-    """The published weights cannot be had."""
+    """The published weights are not found or damaged."""
 
 
 class WeightsNotFoundError(WeightsError, FileNotFoundError):
@@ -55,11 +57,11 @@ class WeightsCorruptError(WeightsError):
 
 
 class OptionError(ResMemError, ValueError):
-    """An option has a value that does not exist, or that cannot be had on this machine."""
+    """An option has a value that does not exist, or that is not available on this machine."""
 
 
 class EvalModeError(ResMemError, RuntimeError):
-    """A model is in training mode: dropout and batch statistics would change its scores, and it its buffers."""
+    """A model is in training mode: dropout and batch statistics would change its scores and buffers."""
 
 
 class ForkError(ResMemError, RuntimeError):
@@ -67,7 +69,7 @@ class ForkError(ResMemError, RuntimeError):
 
 
 class CacheError(ResMemError):
-    """A cache of scores that somebody wants to look into or to clear cannot be opened."""
+    """A cache of scores that is to be listed or cleared cannot be opened."""
 
 
 class MissingPackageError(ResMemError, ImportError):
@@ -79,7 +81,7 @@ class ImageError(ResMemError, ValueError):
 
 
 class MissingValueError(ImageError):
-    """None or NaN stands where an image should."""
+    """None or NaN was given instead of an image."""
 
 
 class ImageNotFoundError(ImageError, FileNotFoundError):
@@ -95,14 +97,14 @@ class UnsupportedImageError(ImageError, TypeError):
 
 
 class CheckpointError(ResMemError):
-    """What is scored cannot be kept on the disk, so there is no sense in scoring more."""
+    """Scores cannot be written to the disk, so scoring stops."""
 
 
 class ScoringError(ResMemError):
-    """`errors="raise"` met an image that cannot be scored; its `ImageError` is the `__cause__`.
+    """An image cannot be scored, with `errors="raise"`; its `ImageError` is the `__cause__`.
 
     Attributes:
-        scores: what was scored before, in order; empty when a missing file was found before scoring began.
+        scores: the scores of the images before it, in order; empty if a missing file was found before scoring began.
     """
 
     def __init__(self, message: str, scores: Sequence[Score] = ()) -> None:
@@ -111,7 +113,7 @@ class ScoringError(ResMemError):
 
 
 class ResMemWarning(UserWarning):
-    """Base class of the warnings this package gives."""
+    """Base class of this package's warnings."""
 
 
 class FailedImagesWarning(ResMemWarning):
@@ -131,7 +133,7 @@ class CacheWarning(ResMemWarning):
 
 
 def warn(message: str, category: type[ResMemWarning]) -> None:
-    """Give a warning that points at the caller's own line: the innermost one outside this package."""
+    """Emit a warning that points at the caller's own line: the innermost one outside this package."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back

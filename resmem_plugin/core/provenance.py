@@ -40,11 +40,13 @@ class Provenance:
         calibration: id of the images that int8 was calibrated on; None in other precisions.
         device: type of the device: "cpu", "cuda" or "mps"; None where an earlier version did not record it.
 
-    Example:
-        >>> provenance = Scorer().provenance
+    Examples:
+        >>> from dataclasses import replace
+        >>> from resmem_plugin import Scorer
+        >>> provenance = Scorer(device="cpu").provenance
         >>> provenance.precision, provenance.decode
         ('fp32', 'exact')
-        >>> provenance.id == dataclasses.replace(provenance, engine="another").id  # in fp32
+        >>> provenance.id == replace(provenance, engine="pytorch").id  # in fp32 all engines agree
         True
     """
 

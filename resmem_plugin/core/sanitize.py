@@ -1,11 +1,11 @@
-"""How names and URLs stand in messages: on one line, without commands to a terminal, and without secrets."""
+"""Names and URLs for messages: on one line, without control characters and without secrets."""
 
 from __future__ import annotations
 
 import re
 
 _CONTROL_CHARS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, line ends, and those that turn the direction of writing."""
+"""Control characters, line ends, and those that change the writing direction."""
 
 _SECRETS = (
     (re.compile(r"(https?://)[^/?#@\s]*@"), r"\1...@"),
@@ -16,12 +16,12 @@ _SECRETS = (
 
 
 def printable(text: str) -> str:
-    r"""The text with what would command a terminal, break the line or turn it around written out, as in `\x1b`."""
+    r"""The text with control characters and line ends escaped, as in `\x1b`."""
     return _CONTROL_CHARS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def without_secrets(text: str) -> str:
-    """The text, in which the URLs have lost their logins, passwords and long values: `https://...@host/a?key=...`."""
+    """The text with logins, passwords and long query values removed from its URLs: `https://...@host/a?key=...`."""
     if "://" not in text:
         return text
     for secret, rest in _SECRETS:

@@ -1,4 +1,4 @@
-"""What one image got: `Score`."""
+"""The score of one image: `Score`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ class Score:
     """The memorability of one image.
 
     Attributes:
-        index: the image's place in the input, from 0.
+        index: position of the image in the input, from 0.
         memorability: 0 (forgettable) to 1 (memorable); NaN if the image could not be scored.
         error: why there is no score, or None.
+
+    Examples:
+        >>> from resmem_plugin import Score
+        >>> Score(index=0, memorability=0.8, error=None).ok
+        True
     """
 
     index: int

@@ -1,6 +1,6 @@
 """The environment variables of this package: the one place that reads them.
 
-Their values are text; whoever needs one checks it. `docs/environment.md` has the same table for users.
+Their values are text; whoever needs one checks it. `docs/environment-variables.md` has the same table for users.
 """
 
 from __future__ import annotations

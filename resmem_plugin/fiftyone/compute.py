@@ -16,8 +16,8 @@ from resmem_plugin.core.scoring.progress import reporting
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
 from resmem_plugin.fiftyone.dataset.run import ScoringRun, Summary
-from resmem_plugin.fiftyone.dataset.samples import images_of
-from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, dataset_images, dataset_of
+from resmem_plugin.fiftyone.dataset.samples import image_samples
+from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, all_images, root_dataset
 
 if TYPE_CHECKING:
     from resmem_plugin.core.cache.scores import CacheOption
@@ -39,58 +39,67 @@ def compute_memorability(
     cache: CacheOption = None,
     scorer: Scorer | None = None,
 ) -> Summary:
-    """Compute the memorability of images, or of the objects in them, and store it in a field.
+    """Compute the memorability of images, or of the patches of a label field, and store it in a field.
 
-    Scores are written as they come: an interrupted call that is made again goes on where it stopped. What the same
-    provenance scored before is left alone; what failed before is tried again.
+    Scores are written as they come, so an interrupted call can be repeated to continue where it stopped. Samples that
+    already have a score of the same provenance are skipped; those that failed before are tried again.
 
     Args:
-        samples: a data set or view of images. All image slices of a grouped one are scored; `select_group_slices`
-            chooses. Of a video, `to_frames()` gives the images. A view of patches stands for its objects.
-        memorability_field: name of the float field, 0 to 1, None where there is no score. The reasons go into
-            `<memorability_field>_error`, the provenance into the field's info and into a custom run.
-        patches_field: a field of Detections, Detection, Polylines or Polyline: score each of these objects, cropped
-            from its upright picture, instead of the whole image, into an attribute of that name of its label.
-        overwrite: score again what has a score, whatever produced it.
-        batch_size: images a forward pass; None: what suits the device.
-        num_workers: images decoded at once, in threads; None: one for each core.
+        samples: a dataset or view of images. Of grouped datasets all image slices are scored; `select_group_slices`
+            selects some. Videos are scored by frame, as `to_frames()`. Of a patches view the patches are scored.
+        memorability_field: the name of the float field to store the scores in, 0 to 1, or None without a score. Errors
+            are stored in `<memorability_field>_error`, the provenance in the field's info and in a custom run.
+        patches_field: a Detections, Detection, Polylines or Polyline field: score each of its patches, cropped from
+            the upright image, instead of the whole image, and store the score in an attribute of the label.
+        overwrite: recompute existing scores, whatever their provenance.
+        batch_size: images per forward pass; None: what is fastest on the device.
+        num_workers: images decoded at once, in threads; None: one per core.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16", "fp16" or "int8", which is calibrated as the
-            field's scores were, or on a sample of the data set's images.
-        skip_failures: go on after an image that cannot be scored.
-        progress: a bar (True), none (False), one on a terminal unless `fo.config.show_progress_bars` is off (None), or
-            a function called with a `Progress`.
-        cache: keep scores, and take those that were kept, whatever data set or file they come from; as for `Scorer`.
-        scorer: a `Scorer` of yours, instead of device, precision, batch_size, num_workers and cache.
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16", "fp16" or "int8", which is calibrated on the same
+            images as the scores in the field, or on a sample of the images in the dataset.
+        skip_failures: continue after images that cannot be scored.
+        progress: True for a progress bar, False for none, None for one on a terminal if
+            `fo.config.show_progress_bars` is set, or a function that is called with a `Progress`.
+        cache: reuse the scores of earlier runs, of any dataset or file, and keep new ones; see `Scorer`.
+        scorer: a `Scorer`, instead of device, precision, batch_size, num_workers and cache.
 
     Returns:
-        How many were scored, were scored already, failed, and the range of the scores.
+        A `Summary`: the numbers of scored, skipped and failed samples, and the range of the scores.
 
     Raises:
-        OptionError: for a collection without images, a name that cannot be, an option that cannot be had, or a field
-            whose scores come from elsewhere and `overwrite` is off.
-        WeightsError: if the weights cannot be had. Nothing is changed then.
-        ScoringError: if the model fails, or with `skip_failures=False` at an image; what was scored is stored.
+        OptionError: for a collection without images, an invalid field name, an option that is not available on this
+            machine, or a field with scores of another provenance without `overwrite`.
+        WeightsError: if the weights cannot be loaded. Nothing is changed then.
+        ScoringError: if the model fails, or with `skip_failures=False` an image; earlier scores are stored.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone import compute_memorability
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples([fo.Sample(filepath=path) for path in ("coffee.png", "chelsea.png", "rocket.jpg")])
+        >>> summary = compute_memorability(dataset, device="cpu")
+        >>> summary.scored, summary.failed
+        (3, 0)
+        >>> [round(score, 2) for score in dataset.values("memorability")]
+        []
     """
-    computation = prepare(
+    run = prepare(
         samples,
         memorability_field,
         patches_field=patches_field,
         overwrite=overwrite,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        device=device,
-        precision=precision,
         skip_failures=skip_failures,
-        cache=cache,
+        options=ScorerOptions(
+            device=device, precision=precision, batch_size=batch_size, num_workers=num_workers, cache=cache
+        ),
         scorer=scorer,
     )
     if progress is None and not fo.config.show_progress_bars:
         progress = False
-    with reporting(progress, computation.pending) as report, contextlib.closing(computation.run()) as failures:
+    with reporting(progress, run.pending) as report, contextlib.closing(run.run()) as failures:
         for is_failure in failures:
             report(is_failure)
-    return computation.summary
+    return run.summary
 
 
 def prepare(
@@ -99,34 +108,27 @@ def prepare(
     *,
     patches_field: str | None,
     overwrite: bool,
-    batch_size: int | None,
-    num_workers: int | None,
-    device: str,
-    precision: str,
     skip_failures: bool,
-    cache: CacheOption = None,
+    options: ScorerOptions,
     scorer: Scorer | None = None,
 ) -> ScoringRun:
-    """Check everything, then load the network; changes nothing. For arguments and errors see `compute_memorability`."""
-    dataset_of(samples).reload()  # another process may have scored since it was loaded
-    samples, patches_field = images_of(samples, patches_field)
+    """Check all arguments and load the network; changes nothing. See `compute_memorability`."""
+    root_dataset(samples).reload()  # another process may have scored since it was loaded
+    samples, patches_field = image_samples(samples, patches_field)
     writer = ScoreWriter.of(samples, memorability_field, patches_field)
-    options = ScorerOptions(
-        device=device, precision=precision, batch_size=batch_size, num_workers=num_workers, cache=cache
-    )
     if scorer is None:
-        calibration = _calibration(samples, writer, anew=overwrite) if precision == "int8" else None
+        calibration = _calibration(samples, writer, overwrite=overwrite) if options.precision == "int8" else None
         scorer = Scorer.of(replace(options, exif_transpose=patches_field is not None, calibration=calibration))
     else:
         options.check_unused()
         if patches_field is not None and not scorer.provenance.exif_transpose:
-            raise OptionError("boxes are relative to the upright image: give a Scorer(exif_transpose=True)")
+            raise OptionError("bounding boxes are relative to the upright image: use Scorer(exif_transpose=True)")
     return ScoringRun(samples, writer, scorer, overwrite=overwrite, skip_failures=skip_failures)
 
 
-def _calibration(samples: Any, writer: ScoreWriter, *, anew: bool) -> Sequence[object] | str:
-    """What int8 is calibrated on: what the field's scores were, or a sample of the data set's images."""
-    known = None if anew else writer.target.provenance
+def _calibration(samples: Any, writer: ScoreWriter, *, overwrite: bool) -> Sequence[object] | str:
+    """The calibration of the field's scores, or a sample of the images in the dataset."""
+    known = None if overwrite else writer.target.provenance
     if known is not None and known.calibration:
         return known.calibration
-    return sample_of(dataset_images(samples).values("filepath"))[0]
+    return sample_of(all_images(samples).values("filepath"))[0]

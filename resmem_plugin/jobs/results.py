@@ -19,7 +19,7 @@ class Results:
         memorability: float32 (N,), NaN where there is no score.
         errors: row -> why it has no score. A row with neither was not reached.
 
-    Example:
+    Examples:
         >>> from resmem_plugin.jobs.results import Results
         >>> results = Results.empty(3)
         >>> results.add(0, 0.5, None)

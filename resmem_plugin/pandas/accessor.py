@@ -32,7 +32,7 @@ class ResMemAccessor:
     A column may hold paths, URLs, encoded bytes, PIL images or uint8 arrays, under any dtype. A missing value has a
     missing score. On a Series, `column` is left out.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> import resmem_plugin  # registers the accessor
         >>> paths = pd.Series(["coffee.png", "chelsea.png", "rocket.jpg"], name="path")
@@ -82,7 +82,7 @@ class ResMemAccessor:
             ScoringError: with `errors="raise"`; its `scores` hold what was scored, their `index` the row's position.
             KeyError, ValueError: if `column` names no column, or several.
 
-        Example:
+        Examples:
             >>> import pandas as pd
             >>> import resmem_plugin
             >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
@@ -119,7 +119,7 @@ class ResMemAccessor:
             by: the column to rank by. If there is none of that name, the images are scored into it.
             options: as for `score`, if the images are scored.
 
-        Example:
+        Examples:
             >>> import pandas as pd
             >>> import resmem_plugin
             >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
@@ -133,7 +133,7 @@ class ResMemAccessor:
     ) -> pd.DataFrame:
         """Return the `n` least memorable rows with their scores, the least memorable first; see `top`.
 
-        Example:
+        Examples:
             >>> import pandas as pd
             >>> import resmem_plugin
             >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
@@ -160,7 +160,7 @@ class ResMemAccessor:
             ascending: the least memorable first.
             options: as for `score`; `root` and `storage_options` are used to load the thumbnails too.
 
-        Example:
+        Examples:
             >>> import pandas as pd
             >>> import resmem_plugin
             >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
@@ -193,7 +193,7 @@ class ResMemAccessor:
             ax: matplotlib Axes to draw on; a new figure by default.
             options: as for `score`.
 
-        Example:
+        Examples:
             >>> import matplotlib
             >>> matplotlib.use("Agg")  # no window
             >>> import pandas as pd

@@ -58,7 +58,7 @@ def score_column(
         DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
         Its `attrs["resmem"]` hold the provenance.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from resmem_plugin.pandas.columns import score_column
         >>> table = score_column(pd.Series(["coffee.png", None]))

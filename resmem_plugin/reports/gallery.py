@@ -33,7 +33,7 @@ class Card:
         memorability: its score, or NaN.
         error: why it has no score, shown in place of the image; None if it has one.
 
-    Example:
+    Examples:
         >>> from resmem_plugin.reports.gallery import Card
         >>> Card("coffee.png", 0.88)
         Card(image='coffee.png', memorability=0.88, error=None)
@@ -56,7 +56,7 @@ class Gallery:
         provenance: what produced the scores, shown below the images.
         storage_options: for images behind URLs, passed to fsspec.
 
-    Example:
+    Examples:
         >>> from resmem_plugin import Scorer
         >>> from resmem_plugin.reports.gallery import Card, Gallery
         >>> scorer = Scorer()
@@ -93,7 +93,7 @@ class Gallery:
     def to_html(self) -> str:
         """Return the gallery as a self-contained HTML page.
 
-        Example:
+        Examples:
             >>> from resmem_plugin.reports.gallery import Card, Gallery
             >>> Gallery([Card("coffee.png", 0.88)]).to_html().splitlines()[0]
             '<!doctype html>'
@@ -103,7 +103,7 @@ class Gallery:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the gallery to a self-contained HTML file, replacing one that exists.
 
-        Example:
+        Examples:
             >>> from resmem_plugin.reports.gallery import Card, Gallery
             >>> Gallery([Card("coffee.png", 0.88)]).save("gallery.html")
         """

@@ -9,7 +9,7 @@ import argparse
 
 from fiftyone.server.main import start_server
 
-from tests.browser.stand_ins import STAND_INS, use
+from tests.models import STAND_INS, use_stand_in
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--forwarded", default="")
     options = parser.parse_args()
     if options.stand_in:
-        use(STAND_INS[options.stand_in], options.forwarded)
+        use_stand_in(STAND_INS[options.stand_in], options.forwarded)
     start_server(port=options.port, address="127.0.0.1")
 
 

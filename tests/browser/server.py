@@ -24,7 +24,7 @@ class AppServer:
 
     Args:
         folder: an empty folder, for its log.
-        stand_in: the network to use instead of ResMem, one of `stand_ins.STAND_INS`.
+        stand_in: the network to use instead of ResMem, one of `models.STAND_INS`.
     """
 
     def __init__(self, folder: Path, stand_in: str | None = None) -> None:

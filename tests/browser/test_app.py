@@ -17,7 +17,7 @@ from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.reports.gallery import Card, Gallery
 from tests.browser.conftest import MakeDataset, Open, Serve
 from tests.browser.pages import App, eventually, settled
-from tests.browser.stand_ins import REASON, SECONDS_AN_IMAGE
+from tests.models import FAILURE, SECONDS_PER_IMAGE
 
 pytestmark = [pytest.mark.browser, pytest.mark.weights]
 
@@ -188,14 +188,14 @@ def test_a_failing_model_is_reported_and_the_app_goes_on(
 ) -> None:
     server, dataset = serve("failing-once"), make_dataset(colours)
     app = open_app(server, dataset)
-    assert REASON in compute(app, "mem")
+    assert FAILURE in compute(app, "mem")
     assert any("could not be computed" in notice for notice in app.notices)
     app.close_result()
 
     written = np.array([score is not None for score in stored(dataset, "mem")[0]])
     assert 0 < written.sum() < len(colours)
     before = server.forwarded
-    assert REASON not in compute(app, "mem")
+    assert FAILURE not in compute(app, "mem")
     app.close_result()
     assert server.forwarded - before == len(colours) - written.sum()
     assert stored(dataset, "mem")[0] == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
@@ -213,7 +213,7 @@ def test_a_closed_browser_loses_nothing_that_was_written(
     eventually(lambda: stored(dataset, "mem")[0], lambda scores: any(score is not None for score in scores))
     told = eventually(lambda: [label for percentage, label in app.progress if percentage])[-1]
     app.page.close()
-    settled(lambda: server.forwarded, quiet_s=4 * 8 * SECONDS_AN_IMAGE)  # some batches of 8
+    settled(lambda: server.forwarded, quiet_s=4 * 8 * SECONDS_PER_IMAGE)  # some batches of 8
 
     written = {
         path: score for path, score in zip(*stored(dataset, "filepath", "mem"), strict=True) if score is not None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from resmem_plugin.cli import main
 from resmem_plugin.core.scoring import scorer
-from tests.browser.stand_ins import Counted, use
+from tests.models import Counted, use_stand_in
 
 pytestmark = pytest.mark.weights  # they are looked for, though a stand-in runs
 
@@ -20,8 +20,8 @@ def forwarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three pictures in the current folder, and a file of one byte for each image that passed through the network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(scorer, "load_engine", None)  # what `use` replaces is put back
-    use(Counted, str(tmp_path / "forwarded"))
+    monkeypatch.setattr(scorer, "load_engine", None)  # what `use_stand_in` replaces is put back
+    use_stand_in(Counted, str(tmp_path / "forwarded"))
     for name, red in (("a", 0), ("b", 100), ("c", 255)):
         Image.new("RGB", (4, 4), (red, 0, 0)).save(f"{name}.png")
     return tmp_path / "forwarded"
@@ -65,11 +65,14 @@ def test_a_file_of_ones_own(forwarded: Path, capsys: pytest.CaptureFixture[str])
 def test_a_damaged_file_is_said(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.db").write_text("no database")
     assert main(["score", "--cache=mine.db", "a.png"]) == 0
-    assert "warning: the cache of scores mine.db was damaged: it is now mine.db.damaged-1" in capsys.readouterr().err
+    assert (
+        "warning: the cache of scores mine.db was damaged: it was renamed to mine.db.damaged-1"
+        in capsys.readouterr().err
+    )
     Path("mine.db").write_text("no database")
     assert main(["cache", "info", "--cache=mine.db"]) == 0
     captured = capsys.readouterr()
-    assert "it is now mine.db.damaged-2" in captured.err
+    assert "it was renamed to mine.db.damaged-2" in captured.err
     assert "scores     0\n" in captured.out
 
 

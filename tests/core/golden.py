@@ -1,6 +1,6 @@
-"""The golden table: upstream's scores of the installed photographs and of the generated pictures.
+"""The golden table: upstream's scores of the installed photographs and of the generated images.
 
-`python -m tests.core.golden` writes it afresh; look at what moved before you commit that.
+`python -m tests.core.golden` writes it again; look at what changed before you commit it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TABLE = Path(__file__).with_name("golden.csv")
 
 
 def contents() -> dict[str, bytes]:
-    """Every picture of the table: name -> encoded bytes."""
+    """Every image of the table: name -> encoded bytes."""
     found = {path.name: path.read_bytes() for path in photographs()}
     return found | {name: make() for name, make in ENCODED.items()}
 

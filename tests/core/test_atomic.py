@@ -7,7 +7,7 @@ import pytest
 from resmem_plugin.core.atomic import replacing
 
 
-def test_a_link_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
+def test_atomic_replace_keeps_symlinks_and_permissions(tmp_path: Path) -> None:
     target, link = tmp_path / "target.csv", tmp_path / "link.csv"
     target.write_text("old")
     target.chmod(0o640)
@@ -19,16 +19,16 @@ def test_a_link_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
 
 
-def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+def test_folders_and_devices_are_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="name another"), replacing(tmp_path):
         pass
     with pytest.raises(FileExistsError, match="name another"), replacing("/dev/null"):
         pass
-    with pytest.raises(FileNotFoundError, match="make it first"), replacing(tmp_path / "none" / "a.csv"):
+    with pytest.raises(FileNotFoundError, match="create it first"), replacing(tmp_path / "none" / "a.csv"):
         pass
 
 
-def test_after_an_error_nothing_has_changed(tmp_path: Path) -> None:
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a.csv"
     target.write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(target) as unfinished:  # noqa: PT012 (that is what a context does)

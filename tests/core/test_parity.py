@@ -1,4 +1,4 @@
-"""Upstream's numbers are the truth: the published package, on real photographs and on every kind of picture."""
+"""Parity: every fp32 engine gives the scores of the published package, on photographs and on every kind of image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageCms
 
 from resmem_plugin import ResMem, Scorer, transformer
+from resmem_plugin.core.engines.resolve import ENGINES
 from tests import upstream
 from tests.core import golden
 from tests.sample_images import photograph
@@ -29,13 +30,16 @@ def contents() -> dict[str, bytes]:
 def oracle(contents: dict[str, bytes]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # upstream's own habits
-        return upstream.scores(contents)
+        return upstream.session_scores(contents)
 
 
-@pytest.fixture(scope="module")
-def ours(contents: dict[str, bytes], scorer: Scorer) -> dict[str, float]:
+@pytest.fixture(scope="module", params=[name for name in ENGINES if name != "auto"])
+def ours(request: pytest.FixtureRequest, contents: dict[str, bytes], cache_folder: Path) -> dict[str, float]:
+    """The scores of each engine in fp32."""
+    scorer = Scorer(device="cpu", engine=request.param, precision="fp32")
+    assert (scorer.provenance.engine, scorer.provenance.precision) == (request.param, "fp32")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # 16-bit and float pictures are among them
+        warnings.simplefilter("ignore")  # 16-bit and float images are among them
         return {name: score.memorability for name, score in zip(contents, scorer.score(contents.values()), strict=True)}
 
 
@@ -43,19 +47,19 @@ def test_there_are_at_least_twelve_photographs(photos: dict[str, Path]) -> None:
     assert len(photos) >= 12
 
 
-def test_scores_are_upstreams(ours: dict[str, float], oracle: dict[str, float]) -> None:
+def test_every_fp32_engine_agrees_with_upstream(ours: dict[str, float], oracle: dict[str, float]) -> None:
     assert ours == pytest.approx(oracle, abs=TOLERANCE)
 
 
-def test_scores_are_those_of_the_golden_table(ours: dict[str, float]) -> None:
+def test_every_fp32_engine_agrees_with_the_golden_table(ours: dict[str, float]) -> None:
     assert ours == pytest.approx(golden.read(), abs=TOLERANCE)
 
 
-def test_the_golden_table_is_upstreams(oracle: dict[str, float]) -> None:
+def test_the_golden_table_agrees_with_upstream(oracle: dict[str, float]) -> None:
     assert golden.read() == pytest.approx(oracle, abs=TOLERANCE)
 
 
-def test_transformer_gives_upstreams_tensors_bit_for_bit(contents: dict[str, bytes]) -> None:
+def test_transformer_equals_upstreams_bit_for_bit(contents: dict[str, bytes]) -> None:
     import resmem
 
     for name, content in contents.items():
@@ -82,7 +86,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def test_state_dict_is_upstreams() -> None:
+def test_state_dict_has_upstreams_entries() -> None:
     theirs = upstream.model().state_dict()
     with torch.device("meta"):
         mine = ResMem().state_dict()
@@ -101,7 +105,7 @@ def test_state_dicts_can_be_exchanged(photos: dict[str, Path]) -> None:
 
 @pytest.fixture
 def an_image_at_its_path(photos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float:
-    """The README's own path, holding a picture with an alpha channel; gives its golden score."""
+    """The README's own path, holding a image with an alpha channel; returns its golden score."""
     (tmp_path / "path/to").mkdir(parents=True)
     Image.open(photos["coffee.png"]).convert("RGBA").save(tmp_path / "path/to/image", "PNG")
     monkeypatch.chdir(tmp_path)

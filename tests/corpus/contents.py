@@ -13,14 +13,14 @@ from PIL import Image, ImageCms
 
 from tests.sample_images import photograph
 
-picture = functools.cache(photograph)
-"""The one picture that is in all of them."""
+photo = functools.cache(photograph)
+"""The one image that is in all of them."""
 
 
 @functools.cache
 def encoded(kind: str, **options: object) -> bytes:
     """The photograph in a format of Pillow's."""
-    return plain(picture(), kind, **options)
+    return plain(photo(), kind, **options)
 
 
 def plain(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -32,12 +32,12 @@ def plain(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 def animated(kind: str) -> bytes:
     """Two frames, the second upside down."""
-    return plain(picture(), kind, save_all=True, append_images=[picture().transpose(Image.Transpose.ROTATE_180)])
+    return plain(photo(), kind, save_all=True, append_images=[photo().transpose(Image.Transpose.ROTATE_180)])
 
 
 def ycck() -> bytes:
     """A CMYK JPEG whose Adobe marker says that its colours are YCCK."""
-    content = bytearray(plain(picture().convert("CMYK"), "JPEG", quality=90))
+    content = bytearray(plain(photo().convert("CMYK"), "JPEG", quality=90))
     content[content.index(b"Adobe") + 11] = 2
     return bytes(content)
 
@@ -73,7 +73,7 @@ def of_declared_size(width: int, height: int) -> bytes:
 
 
 def with_many_scans(more: int, side: int = 2000) -> bytes:
-    """A progressive JPEG whose last scan, of a few bytes, comes again and again: each goes over the whole picture."""
+    """A progressive JPEG whose last scan, of a few bytes, comes again and again: each goes over the whole image."""
     content = plain(Image.new("L", (side, side)), "JPEG", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + last * more + content[-2:]
@@ -87,7 +87,7 @@ def scribbled(content: bytes, start: float, length: int) -> bytes:
 
 def with_exif(exif: Image.Exif | bytes, kind: str = "JPEG") -> bytes:
     """The photograph with these metadata."""
-    return plain(picture(), kind, exif=exif)
+    return plain(photo(), kind, exif=exif)
 
 
 def turned(orientation: int) -> bytes:
@@ -103,7 +103,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 
 def png_with(*chunks: bytes, drop: tuple[bytes, ...] = ()) -> bytes:
-    """The photograph as PNG with more chunks after the first, without some of its own."""
+    """The photograph as PNG with more chunks after the first, and without those to drop."""
     content = encoded("PNG")
     parts, position = [content[:8]], 8
     while position < len(content):
@@ -114,8 +114,8 @@ def png_with(*chunks: bytes, drop: tuple[bytes, ...] = ()) -> bytes:
     return b"".join([*parts[:2], *chunks, *parts[2:]])
 
 
-def with_wrong_sum(name: bytes) -> bytes:
-    """A PNG in which the check sum of a chunk is wrong."""
+def with_wrong_checksum(name: bytes) -> bytes:
+    """A PNG in which the checksum of a chunk is wrong."""
     content = bytearray(png_with(chunk(b"gAMA", struct.pack(">I", 45455))))
     start = content.index(name) - 4
     content[start + 8 + struct.unpack(">I", content[start : start + 4])[0]] ^= 0xFF
@@ -151,7 +151,7 @@ def gray_tiff(width: int, height: int, *more: tuple[int, int, int, int]) -> byte
 
 def floats(low: float, high: float, *odd: float) -> bytes:
     """A float TIFF of the photograph's values from `low` to `high`, with odd ones in its corner."""
-    values = np.asarray(picture().convert("L"), dtype="float32") / 255 * (high - low) + low
+    values = np.asarray(photo().convert("L"), dtype="float32") / 255 * (high - low) + low
     values[0, : len(odd)] = odd
     return plain(Image.fromarray(values), "TIFF")
 

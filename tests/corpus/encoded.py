@@ -22,7 +22,7 @@ from tests.corpus.contents import (
     icc,
     of_12_bits,
     of_declared_size,
-    picture,
+    photo,
     plain,
     png_of_declared_size,
     png_with,
@@ -33,20 +33,20 @@ from tests.corpus.contents import (
     with_exif,
     with_many_scans,
     with_start_of_frame,
-    with_wrong_sum,
+    with_wrong_checksum,
     without_huffman_tables,
     ycck,
 )
 from tests.corpus.kinds import Kind, file
 from tests.sample_images import ENCODED
 
-DAMAGED = "^damaged or cut short, it cannot be decoded .*: replace it with an intact copy$"
-RARE = "^it begins like .*, but is damaged, cut short or of a rare kind .*: replace it .*, or convert it to PNG$"
+DAMAGED = "^damaged or truncated, it cannot be decoded .*: replace it with an intact copy$"
+RARE = "^it starts like .*, but is damaged, truncated or of a rare kind .*: replace it .*, or convert it to PNG$"
 TOO_LARGE = "^too large .*: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it$"
 NO_IMAGE = r"^not an image that Pillow can read \(it starts with b.*\): convert it to JPEG or PNG, or leave it out$"
-METADATA = "^its text or colour profile unpacks to more than Pillow allows .*: save it again without"
+METADATA = "^its text or colour profile is larger than Pillow allows .*: save it again without"
 
-# A 16x16 picture by jpegtran -arithmetic: Pillow reads such files and cannot write them.
+# A 16x16 image by jpegtran -arithmetic: Pillow reads such files and cannot write them.
 _ARITHMETIC = """
 /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABQODxIPDRQSEBIXFRQYHjIhHhwcHj0sLiQySUBMS0dARkVQWnNiUFVtVkVGZIhlbXd7gYKBTmCNl4x9lnN+
 gXz/2wBDARUXFx4aHjshITt8U0ZTfHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHz/yQARCAAQABADASIAAhEB
@@ -64,7 +64,7 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "animated.webp": lambda: animated("WEBP"),
     "animated.png": lambda: animated("PNG"),
     "animated.avif": lambda: animated("AVIF"),
-    "two-pictures-MPO.jpg": lambda: animated("MPO"),
+    "two-images-MPO.jpg": lambda: animated("MPO"),
     "floats-0-to-255.tif": lambda: floats(0, 255),
     "profile.jpg": lambda: encoded("JPEG", icc_profile=profile()),
     "profile.png": lambda: encoded("PNG", icc_profile=profile()),
@@ -72,15 +72,15 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "broken-profile.png": lambda: png_with(chunk(b"iCCP", b"profile\0\0no zlib")),
     "broken-exif.jpg": lambda: with_exif(b"Exif\0\0" + b"\xff" * 40),
     "broken-exif.png": lambda: png_with(chunk(b"eXIf", b"\xff" * 40)),
-    "wrong-sum-of-its-pixels.png": lambda: with_wrong_sum(b"IDAT"),
+    "wrong-sum-of-its-pixels.png": lambda: with_wrong_checksum(b"IDAT"),
     "four-thousand-million-values-in-a-tag.tif": lambda: gray_tiff(10, 10, (700, 1, 2**32 - 1, 8)),
     "NaN.tif": lambda: floats(0, 255, float("nan")),
     "infinity.tif": lambda: floats(0, 255, float("inf"), -float("inf")),
     "trailing-rubbish.jpg": lambda: encoded("JPEG") + b"rubbish" * 1000,
     "trailing-rubbish.png": lambda: encoded("PNG") + b"rubbish" * 1000,
-    "noise-in-the-picture.jpg": lambda: scribbled(encoded("JPEG"), 0.6, 20),
-    "1x20000.png": lambda: plain(picture().resize((1, 20_000), Image.Resampling.NEAREST)),
-    "20000x1.jpg": lambda: plain(picture().resize((20_000, 1), Image.Resampling.NEAREST), "JPEG"),
+    "noise-in-the-image.jpg": lambda: scribbled(encoded("JPEG"), 0.6, 20),
+    "1x20000.png": lambda: plain(photo().resize((1, 20_000), Image.Resampling.NEAREST)),
+    "20000x1.jpg": lambda: plain(photo().resize((20_000, 1), Image.Resampling.NEAREST), "JPEG"),
     **{f"orientation-{number}.jpg": functools.partial(turned, number) for number in range(1, 10)},
 }
 """Name -> content that upstream's recipe reads too."""
@@ -104,10 +104,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG XL in boxes": (lambda: b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "^JPEG XL, which .*pillow-jxl-plugin"),
     "EPS": (
         lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n",
-        "^EPS, which other programs .*to PNG$",
+        "^EPS, which needs another program .*to PNG$",
     ),
-    "WMF": (lambda: b"\xd7\xcd\xc6\x9a" + bytes(100), "^WMF, which other programs would have to draw"),
-    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(100), "^HDF5, which other programs would have to draw"),
+    "WMF": (lambda: b"\xd7\xcd\xc6\x9a" + bytes(100), "^WMF, which needs another program to render"),
+    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(100), "^HDF5, which needs another program to render"),
     "Huffman tables overwritten": (without_huffman_tables, DAMAGED),
     "arithmetic coding declared, progressive": (lambda: with_start_of_frame(0xCA), DAMAGED),
     "lossless coding declared": (lambda: with_start_of_frame(0xC3), DAMAGED),
@@ -115,8 +115,8 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG of nothing declared": (lambda: of_declared_size(0, 0), RARE),
     "JPEG of a huge declared size": (lambda: of_declared_size(65_500, 65_500), TOO_LARGE),
     "JPEG of a thousand scans": (lambda: with_many_scans(1000), r"^too large \(a JPEG of .* in \d+ scans\)"),
-    "PNG with a wrong sum": (lambda: with_wrong_sum(b"IHDR"), RARE),
-    "PNG with a wrong sum of a side chunk": (lambda: with_wrong_sum(b"gAMA"), RARE),
+    "PNG with a wrong sum": (lambda: with_wrong_checksum(b"IHDR"), RARE),
+    "PNG with a wrong sum of a side chunk": (lambda: with_wrong_checksum(b"gAMA"), RARE),
     "PNG with noise in its pixels": (lambda: scribbled(encoded("PNG"), 0.5, 100), DAMAGED),
     "PNG without pixels": (lambda: png_with(drop=(b"IDAT",)), DAMAGED),
     "PNG of a huge declared size": (lambda: png_of_declared_size(2**31 - 1, 2**31 - 1), TOO_LARGE),
@@ -148,7 +148,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
         DAMAGED,
     ),
 }
-"""Name -> content that is no picture, or none that can be had, and the reason."""
+"""Name -> content that is no image, or none that can be had, and the reason."""
 
 CUT = {"JPEG": DAMAGED, "PNG": DAMAGED, "GIF": DAMAGED, "WEBP": DAMAGED, "TIFF": DAMAGED, "AVIF": RARE}
 """Formats that are cut at every tenth of the file."""

@@ -1,6 +1,6 @@
 """`make fuzz`: mutated files through `ImageReader`, in a watched process that may crash, hang or fill the memory.
 
-Nothing but this package's `ImageError` may come out, within five seconds and the memory that the largest picture needs.
+Nothing but this package's `ImageError` may come out, within five seconds and the memory that the largest image needs.
 Each case follows from the seed and its number alone. Pillow's limit is lowered, so that the bounds are tight and a case
 takes a millisecond.
 """
@@ -55,7 +55,7 @@ def read(content: bytes, number: int) -> str | None:
     try:
         pixels(reader.open(content).image)
     except ImageError as error:
-        return str(error) if "more memory than there is" in str(error) else None
+        return str(error) if "more memory than is available" in str(error) else None
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -69,7 +69,7 @@ def mutated(files: list[bytes], seed: int, number: int) -> bytes:
         if content:
             chance.choice(_MUTATIONS)(content, chance, files)
     if content.startswith(b"\x89PNG") and chance.random() < 0.7:
-        _mend_sums(content)
+        _fix_checksums(content)
     return bytes(content[:_LONGEST])
 
 
@@ -124,8 +124,8 @@ def _splice(content: bytearray, chance: random.Random, files: list[bytes]) -> No
 _MUTATIONS = (_flip, _flip, _set_number, _set_number, _cut, _remove, _insert, _repeat, _move, _splice)
 
 
-def _mend_sums(content: bytearray) -> None:
-    """Make the check sums of a PNG's chunks right again, without which Pillow goes no further."""
+def _fix_checksums(content: bytearray) -> None:
+    """Correct the checksums of a PNG's chunks, without which Pillow stops."""
     start = 8
     while start + 12 <= len(content):
         end = start + 8 + struct.unpack_from(">I", content, start)[0]
@@ -164,14 +164,14 @@ def _watch(start: int, stop: int, seed: int, check: Check, longest_s: float) -> 
     process = spawn.Process(target=_work, args=(theirs, start, stop, seed, check))
     process.start()
     theirs.close()
-    number, findings, patience_s = start, [], _START_S
+    number, findings, timeout_s = start, [], _START_S
     try:
-        while reports.poll(patience_s):
+        while reports.poll(timeout_s):
             number, what = reports.recv()
             if what is not None:
                 findings.append(Finding(number, what))
-            patience_s = longest_s
-        findings.append(Finding(number, f"has not ended after {patience_s} s"))
+            timeout_s = longest_s
+        findings.append(Finding(number, f"has not ended after {timeout_s} s"))
     except EOFError:
         process.join()
         if number == stop:
@@ -187,7 +187,7 @@ def _watch(start: int, stop: int, seed: int, check: Check, longest_s: float) -> 
 def _work(reports: Connection, start: int, stop: int, seed: int, check: Check) -> None:
     warnings.simplefilter("error")  # the strictest that a caller may have
     Image.MAX_IMAGE_PIXELS = PIXELS
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff tells of every fault there
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff reports every fault there
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
     files = seeds()
     for number in range(start, stop):

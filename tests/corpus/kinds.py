@@ -13,9 +13,9 @@ class Kind:
     """One kind of input, and what must become of it through every front end.
 
     Attributes:
-        make: makes it in an empty folder of its own, and gives what a front end is handed.
+        make: creates it in an empty folder, and returns what a front end is given.
         reason: what the reason why it has no score must match; None: it has one.
-        after_listing: what happens to the file once the front end knows of it, and before it is read.
+        after_listing: what happens to the file after the front end has listed it and before it is read.
     """
 
     make: Callable[[Path], object]
@@ -23,7 +23,7 @@ class Kind:
     after_listing: Callable[[str], None] | None = None
 
 
-def file(content: bytes | Callable[[], bytes], reason: str | None = None, name: str = "picture.jpg") -> Kind:
+def file(content: bytes | Callable[[], bytes], reason: str | None = None, name: str = "image.jpg") -> Kind:
     """A file of this content."""
 
     def make(folder: Path) -> str:

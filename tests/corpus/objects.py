@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from tests.corpus.contents import bomb, encoded, picture
+from tests.corpus.contents import bomb, encoded, photo
 from tests.corpus.encoded import DAMAGED
 from tests.corpus.kinds import Kind
 
@@ -27,7 +27,7 @@ def _object(value: Any, reason: str | None = None) -> Kind:
 
 def pixels() -> npt.NDArray[np.uint8]:
     """The photograph's, (200, 300, 3)."""
-    return np.asarray(picture())
+    return np.asarray(photo())
 
 
 def _read_only() -> npt.NDArray[np.uint8]:
@@ -57,8 +57,8 @@ class _Raising:
 
 OBJECT_KINDS: dict[str, Kind] = {
     "array": _object(pixels),
-    "array of gray": _object(lambda: np.asarray(picture().convert("L"))),
-    "array of four channels": _object(lambda: np.asarray(picture().convert("RGBA"))),
+    "array of gray": _object(lambda: np.asarray(photo().convert("L"))),
+    "array of four channels": _object(lambda: np.asarray(photo().convert("RGBA"))),
     "array of one pixel": _object(np.full((1, 1, 3), 100, np.uint8)),
     "array of 1 x 20000": _object(lambda: np.full((1, 20_000, 3), 100, np.uint8)),
     "array, flipped": _object(lambda: pixels()[::-1, ::-1]),
@@ -69,7 +69,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "array, one value broadcast": _object(lambda: np.broadcast_to(np.uint8(100), (50, 60, 3))),
     "array, one value broadcast to 800 TB": _object(
         lambda: np.broadcast_to(np.uint8(100), (1 << 24, 1 << 24, 3)),
-        "^it needs more memory than there is: scale it down",
+        "^it needs more memory than is available: scale it down",
     ),
     "array, read-only": _object(_read_only),
     "array, masked": _object(lambda: np.ma.masked_less(pixels(), 50)),
@@ -90,17 +90,17 @@ OBJECT_KINDS: dict[str, Kind] = {
     "array of complex numbers": _object(np.zeros((4, 4), complex), NOT_UINT8.format("complex128")),
     "array of dates": _object(np.zeros((4, 4), "datetime64[s]"), NOT_UINT8.format(r"datetime64\[s\]")),
     "array of records": _object(np.zeros((4, 4), [("r", "u1"), ("g", "u1")]), r"^an array of \[\('r'"),
-    "PIL image": _object(picture),
+    "PIL image": _object(photo),
     "PIL image, lazy": _object(lambda: _lazy(encoded("JPEG"))),
-    "PIL image of a palette": _object(lambda: picture().quantize(16)),
-    "PIL image with alpha": _object(lambda: picture().convert("RGBA")),
+    "PIL image of a palette": _object(lambda: photo().quantize(16)),
+    "PIL image with alpha": _object(lambda: photo().convert("RGBA")),
     "PIL image of 16 bits": _object(lambda: Image.new("I;16", (9, 9), 200)),
     "PIL image of floats, NaN": _object(lambda: Image.fromarray(np.full((9, 9), np.nan, np.float32))),
     "PIL image of a mode without a conversion": _object(
-        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert it yourself first$"
+        lambda: Image.new("La", (4, 4)), "^mode La cannot be converted to RGB .*: convert the image first$"
     ),
     "PIL image of no pixels": _object(
-        lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels: there is nothing to see$"
+        lambda: Image.new("RGB", (0, 5)), "^an image of 0x5 pixels is empty: leave it out$"
     ),
     "PIL image, closed": _object(_closed, DAMAGED),
     "PIL image, lazy and cut short": _object(lambda: _lazy(encoded("JPEG")[:3000]), DAMAGED),
@@ -108,7 +108,7 @@ OBJECT_KINDS: dict[str, Kind] = {
     "bytearray": _object(lambda: bytearray(encoded("JPEG"))),
     "memoryview": _object(lambda: memoryview(encoded("JPEG"))),
     "memoryview, backwards": _object(lambda: memoryview(encoded("JPEG")[::-1])[::-1]),
-    "no bytes": _object(b"", r"^empty \(0 bytes\): read or download it again$"),
+    "no bytes": _object(b"", r"^empty \(0 bytes\): copy or download it again$"),
     "bytes, cut short": _object(lambda: encoded("JPEG")[:3000], DAMAGED),
     "bytes of a bomb": _object(bomb, "^too large"),
     "None": _object(None, MISSING),

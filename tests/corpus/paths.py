@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from resmem_plugin.core.images.sources import LARGEST_FILE
+from resmem_plugin.core.images.sources import MAX_FILE_BYTES
 from tests.corpus.contents import encoded
 from tests.corpus.encoded import DAMAGED
 from tests.corpus.kinds import Kind, file
 
 NO_FILE = "^no such file: check the path, and the folder that relative paths start from$"
 NOT_REGULAR = r"^not a regular file \(a pipe or a device\): copy its content to a file$"
-UNOPENED = r"^cannot be opened \(.*{}.*\): check its name and its folder$"
+UNOPENED = r"^cannot be opened \(.*{}.*\): check its name and folder$"
 WRITE_ONLY = "/proc/sys/vm/compact_memory"  # of the kernel's, for root too
 
 
@@ -58,7 +58,7 @@ def _forbid(path: str) -> None:
 
 def _sparse(path: str) -> None:
     with open(path, "wb") as opened:
-        opened.truncate(LARGEST_FILE + 1)
+        opened.truncate(MAX_FILE_BYTES + 1)
 
 
 def _rewrite(path: str) -> None:
@@ -78,14 +78,14 @@ def _becomes(make: Callable[[str], object]) -> Callable[[str], None]:
 
 
 class Nameless(os.PathLike[str]):
-    """A path that cannot tell its name."""
+    """A path whose name cannot be read."""
 
     def __fspath__(self) -> str:
         raise LookupError("it has none")
 
 
 def _changing(after_listing: Callable[[str], None], reason: str | None) -> Kind:
-    return replace(_named("picture.jpg"), reason=reason, after_listing=after_listing)
+    return replace(_named("image.jpg"), reason=reason, after_listing=after_listing)
 
 
 PATH_KINDS: dict[str, Kind] = {
@@ -99,7 +99,7 @@ PATH_KINDS: dict[str, Kind] = {
     "name like a drive": _named("C:a.jpg"),
     "name with backslashes": _named("a\\b.jpg"),
     "name in other scripts": _named("猫 ‮🐈 e\u0301.jpg"),
-    "name without a suffix": _named("picture"),
+    "name without a suffix": _named("image"),
     "name of 255 bytes": _named("a" * 251 + ".jpg"),
     "name of 255 bytes in other scripts": _named("猫" * 83 + "ab.jpg"),
     "name of 256 bytes": Kind(lambda folder: str(folder / ("a" * 252 + ".jpg")), UNOPENED.format("too long")),
@@ -108,16 +108,16 @@ PATH_KINDS: dict[str, Kind] = {
     "name with NUL": Kind(lambda folder: f"{folder}/a\0b.jpg", UNOPENED.format("null byte")),
     "empty name": Kind(lambda folder: "", NO_FILE),
     "PNG named .jpg": file(lambda: encoded("PNG")),
-    "JPEG named .png": file(lambda: encoded("JPEG"), name="picture.png"),
+    "JPEG named .png": file(lambda: encoded("JPEG"), name="image.png"),
     "path object": Kind(lambda folder: Path(str(_named("a.jpg").make(folder)))),
     "path object without a name": Kind(lambda folder: Nameless(), "^cannot be read as an image: .*it has none"),
     "file URL": Kind(lambda folder: Path(str(_named("a.jpg").make(folder))).as_uri()),
-    "missing": Kind(_at("picture.jpg", lambda path: None), NO_FILE),
-    "missing folder": Kind(_at("none/picture.jpg", lambda path: None), NO_FILE),
+    "missing": Kind(_at("image.jpg", lambda path: None), NO_FILE),
+    "missing folder": Kind(_at("none/image.jpg", lambda path: None), NO_FILE),
     "file in the place of a folder": Kind(
         lambda folder: f"{_named('a.jpg').make(folder)}/b.jpg", UNOPENED.format("Not a directory")
     ),
-    "folder": Kind(_at("picture.jpg", os.mkdir), "^a folder, not an image: give the files in it$"),
+    "folder": Kind(_at("image.jpg", os.mkdir), "^a folder, not an image: give the files in it$"),
     "link": _linked_to("target.jpg"),
     "link to nothing": _linked_to("none.jpg", NO_FILE),
     "link to itself": _linked_to("link.jpg", UNOPENED.format("symbolic links")),
@@ -126,13 +126,11 @@ PATH_KINDS: dict[str, Kind] = {
     "device without an end": _linked_to("/dev/zero", NOT_REGULAR),
     "device that waits": _linked_to("/dev/tty", NOT_REGULAR),
     "permission denied": Kind(
-        _at("picture.jpg", _forbid), "^permission denied: make the file and its folders readable to this user$"
+        _at("image.jpg", _forbid), "^permission denied: make the file and its folders readable to this user$"
     ),
-    "file of more than can be read": Kind(
-        _at("picture.jpg", _sparse), "^a file of .* bytes, more than the .* are read"
-    ),
+    "file of more than can be read": Kind(_at("image.jpg", _sparse), "^a file of .* bytes, more than the limit of "),
     "vanishes": _changing(os.remove, NO_FILE),
-    "turns into another picture": _changing(_rewrite, None),
+    "turns into another image": _changing(_rewrite, None),
     "is cut short": _changing(_shorten, DAMAGED),
     "is emptied": _changing(lambda path: os.truncate(path, 0), "^empty file"),
     "turns into a folder": _changing(_becomes(os.mkdir), "^a folder, not an image"),

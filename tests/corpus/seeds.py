@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from tests.corpus.contents import gray_tiff, heif, picture, plain, tiff
+from tests.corpus.contents import gray_tiff, heif, photo, plain, tiff
 from tests.corpus.encoded import SOUND
 
 _SIZE = (40, 30)
@@ -74,7 +74,7 @@ _SMALL_OF_THE_CORPUS = ("arithmetic.jpg", "1x1.png", "four-thousand-million-valu
 
 def seeds() -> list[bytes]:
     """The files, in the same order on every machine with the same Pillow."""
-    image = picture().resize(_SIZE)
+    image = photo().resize(_SIZE)
     files = [plain(_in_mode(image, mode), kind, **options) for kind, mode, options in _WRITTEN]
     for kind in _ANIMATED:
         frames = [image.transpose(Image.Transpose.ROTATE_180), image.convert("L").convert("RGB")]

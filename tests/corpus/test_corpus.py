@@ -214,7 +214,7 @@ def _same(one: Outcome, other: Outcome) -> bool:
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in ENCODED_KINDS.items() if kind.reason is None])
-def test_what_is_scored_is_what_upstreams_recipe_sees(corpus: Corpus, kind: str) -> None:
+def test_preprocessing_equals_upstreams_on_every_kind(corpus: Corpus, kind: str) -> None:
     resmem = pytest.importorskip("resmem")
     path = corpus.references[kind]
     found = transformer(ImageReader().read(path).image)
@@ -224,7 +224,7 @@ def test_what_is_scored_is_what_upstreams_recipe_sees(corpus: Corpus, kind: str)
     assert found.equal(expected)
 
 
-def test_what_is_in_memory_is_the_same_picture() -> None:
+def test_images_in_memory_are_read_unchanged() -> None:
     for name, kind in OBJECT_KINDS.items():
         made = kind.make(Path())
         if kind.reason is None and isinstance(made, (np.ndarray, Image.Image)):
@@ -232,7 +232,7 @@ def test_what_is_in_memory_is_the_same_picture() -> None:
             assert np.array_equal(np.asarray(ImageReader().read(made).image), np.asarray(to_rgb(expected))), name
 
 
-def test_the_warning_filters_change_nothing(corpus: Corpus) -> None:
+def test_outcomes_do_not_depend_on_warning_filters(corpus: Corpus) -> None:
     names = [*ENCODED_KINDS]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -243,6 +243,6 @@ def test_the_warning_filters_change_nothing(corpus: Corpus) -> None:
         assert strict == through_the_scorer(corpus, names)
 
 
-def test_one_bad_row_is_warned_of_in_pandas(corpus: Corpus, red: Scorer) -> None:
-    with pytest.warns(FailedImagesWarning, match="damaged or cut short"):
+def test_pandas_warns_of_one_failed_image(corpus: Corpus, red: Scorer) -> None:
+    with pytest.warns(FailedImagesWarning, match="damaged or truncated"):
         pd.Series([corpus.references["JPEG cut at 5 tenths"]]).resmem.score(errors="coerce", scorer=red)

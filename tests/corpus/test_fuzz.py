@@ -34,7 +34,7 @@ def _fill_the_memory(content: bytes, number: int) -> str | None:
     return None
 
 
-def test_two_thousand_cases(tmp_path: Path) -> None:
+def test_fuzzing_two_thousand_files_finds_nothing(tmp_path: Path) -> None:
     assert run(2000, seed=1, folder=tmp_path) == []
 
 
@@ -47,7 +47,7 @@ def test_two_thousand_cases(tmp_path: Path) -> None:
         (_fill_the_memory, "took 6"),
     ],
 )
-def test_what_goes_wrong_is_found_and_kept(check: Check, what: str, tmp_path: Path) -> None:
+def test_the_fuzzer_finds_and_keeps_what_goes_wrong(check: Check, what: str, tmp_path: Path) -> None:
     (finding,) = run(6, seed=1, folder=tmp_path, check=check, longest_s=1.0 if check is _hang else 60.0)
     assert finding.number == 3
     assert what in finding.what

@@ -14,8 +14,7 @@ from resmem_plugin.core.engines.calibration import Calibration, calibration_id
 from resmem_plugin.core.engines.resolve import Choice
 from resmem_plugin.core.network.weights import WeightsFile
 from resmem_plugin.core.scoring import scorer
-from tests.command import RedEngine
-from tests.models import Red
+from tests.models import Red, RedEngine
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Calibration]:
 
     def load(weights: WeightsFile, choice: Choice, calibration: Calibration) -> RedEngine:
         seen.append(calibration)
-        engine = RedEngine(sociable=False)
+        engine = RedEngine(batch_dependent=False)
         engine.name, engine.precision, engine.weights = choice.engine, choice.precision, weights.sha256
         engine.calibration = calibration_id(calibration)
         return engine

@@ -18,9 +18,9 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.scoring import scorer as scorer_module
 from resmem_plugin.fiftyone import MemorabilityModel, compute_memorability
 from resmem_plugin.fiftyone.app import OPERATORS
-from resmem_plugin.fiftyone.app.text import code, plain
-from tests.fiftyone.app.panel_driver import Desk
-from tests.http_server import PICTURE, WebServer
+from resmem_plugin.fiftyone.app.text import code_span, escape_markdown
+from tests.fiftyone.app.panel_driver import PanelDriver
+from tests.http_server import IMAGE, WebServer
 from tests.models import Red
 from tests.test_security import HOSTILE, Order
 
@@ -53,9 +53,9 @@ def _elements(markdown: str) -> set[str]:
 
 @pytest.mark.parametrize("text", MARKUP)
 def test_names_and_errors_are_no_markup(text: str) -> None:
-    assert _elements(f"It is {plain(text)}.") == {"paragraph", "inline", "text"}
-    assert _elements(f"It is {code(text)}.") == {"paragraph", "inline", "text", "code_inline"}
-    assert "\x1b" not in plain(text) + code(text)
+    assert _elements(f"It is {escape_markdown(text)}.") == {"paragraph", "inline", "text"}
+    assert _elements(f"It is {code_span(text)}.") == {"paragraph", "inline", "text", "code_inline"}
+    assert "\x1b" not in escape_markdown(text) + code_span(text)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: S
     info = foo.get_operator(f"{PLUGIN}/memorability_info")
     context = _context(dataset, {})
     context.request_params["results"] = info.execute(context)
-    desk = Desk(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
+    desk = PanelDriver(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
     desk.event("on_load")
     panel = desk.panel.render(_PanelContext(desk.state)).to_json()
     shown = [*_markdown(info.resolve_output(context).to_json()), *_markdown(panel)]
@@ -182,10 +182,10 @@ def test_urls_are_bounded_here_too(
 ) -> None:
     """FiftyOne makes local paths of its samples' URLs, but takes a model that reads them."""
     monkeypatch.setenv("RESMEM_TIMEOUT_S", "0.3")
-    monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(PICTURE) + 1))
+    monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(IMAGE) + 1))
     model = MemorabilityModel(scorer=Scorer(device="cpu", model=Red()))
     found = model.predict_all([web.url(path) for path in ("stalled", "endless", "always/404", "a.jpg")])
     assert found[:3] == [None] * 3
     assert found[3] is not None
-    for words in ("no answer within", "larger than", "nothing at this URL"):
+    for words in ("no response within", "larger than", "nothing at this URL"):
         assert words in caplog.text

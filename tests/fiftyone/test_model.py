@@ -20,19 +20,12 @@ from resmem_plugin.core.errors import OptionError, UnreadableImageError
 from resmem_plugin.core.images.preprocess import pixels
 from resmem_plugin.fiftyone.model import LoadedImage, MemorabilityModel, load_image
 from tests.conftest import flat
-from tests.models import Red
-
-
-class Colours(Red):
-    """Has embeddings that can be reckoned by hand: the means of the three channels."""
-
-    def embed(self, x: Tensor) -> Tensor:
-        return x.mean(dim=(2, 3))
+from tests.models import WithEmbeddings
 
 
 @pytest.fixture(scope="module")
 def colours() -> MemorabilityModel:
-    return MemorabilityModel(scorer=Scorer(device="cpu", model=Colours(), batch_size=3))
+    return MemorabilityModel(scorer=Scorer(device="cpu", model=WithEmbeddings(), batch_size=3))
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from resmem_plugin.core.engines.resolve import Choice
 from resmem_plugin.core.network.weights import WeightsFile
 from resmem_plugin.core.scoring import scorer
 from tests import command
-from tests.command import RedEngine
 from tests.conftest import flat
+from tests.models import RedEngine
 
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
 NAMES = ["=1+1.png", "two\nlines.png", 'a "quoted", one.png', "é.png"]
@@ -186,10 +186,10 @@ def test_what_failed_is_scored_again_only_if_asked(
     suffix: str, folder: Path, use: Callable[[RedEngine], RedEngine]
 ) -> None:
     out = f"out.{suffix}"
-    use(RedEngine(sociable=False))
+    use(RedEngine(batch_dependent=False))
     assert score("pictures", "-o", out) == 1
     finished, changed_s = Path(out).read_bytes(), os.stat(out).st_mtime_ns
-    engine = use(RedEngine(sociable=False))
+    engine = use(RedEngine(batch_dependent=False))
     assert score("pictures", "-o", out, "--resume") == 1  # as the file says
     assert (engine.scored, os.stat(out).st_mtime_ns) == (0, changed_s)
     assert score("pictures", "-o", out, "--resume", "--retry-failed") == 1
@@ -205,16 +205,16 @@ def test_what_failed_is_scored_again_only_if_asked(
 
 
 def test_a_retry_that_is_stopped(folder: Path, use: Callable[[RedEngine], RedEngine]) -> None:
-    use(RedEngine(sociable=False))
+    use(RedEngine(batch_dependent=False))
     score("pictures", "-o", "out.csv")
     finished = Path("out.csv").read_bytes()
     for path in Path("pictures").glob("?5.png"):
         Image.fromarray(flat(200)).save(path)
-    use(RedEngine(fails_at=1, sociable=False))
+    use(RedEngine(fails_at=1, batch_dependent=False))
     retry = ["pictures", "-o", "out.csv", "--resume", "--retry-failed", "--batch-size", "1"]
     assert score(*retry) == 1
     assert Path("out.csv").read_bytes() == finished
-    engine = use(RedEngine(sociable=False))
+    engine = use(RedEngine(batch_dependent=False))
     assert score(*retry) == 0
     assert engine.scored == 3
     assert score("pictures", "-o", "whole.csv") == 0
@@ -277,7 +277,7 @@ def test_files_that_are_there(
     os.mkfifo("d.csv.partial")
     for out in ("b.csv", "c.csv", "d.csv"):
         assert score("pictures", "-o", out, "--overwrite") == 2
-        assert "is not what a run of this command leaves" in capsys.readouterr().err
+        assert "was not written by this command" in capsys.readouterr().err
     assert Path("b.csv.partial").read_text() == "precious"
     Path("e.csv").write_text("precious")
     assert score("pictures", "-o", "e.csv", "--resume") == 2

@@ -82,5 +82,5 @@ def install_wheel(environment: Environment, wheel: Path) -> None:
 def _top_level(name: str) -> set[str]:
     """What a distribution has put into site-packages, at the top."""
     files = distribution(name).files
-    assert files, f"{name} does not tell its files"
+    assert files, f"{name} does not list its files"
     return {file.parts[0] for file in files if file.parts[0] != ".."}

@@ -1,4 +1,4 @@
-"""The four ways by which the plugin comes to FiftyOne, each in processes of its own."""
+"""The four ways to install the plugin in FiftyOne, each in separate processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPERATORS = [
 ]
 PANELS = ["memorability_panel"]
 
-# What FiftyOne's server does at every request: build the registry anew.
+# What FiftyOne's server does at every request: build the registry again.
 REPORT = f"""
 import json, os, sys
 import fiftyone.operators as foo, fiftyone.plugins as fop
@@ -93,13 +93,13 @@ def assert_loaded(environment: Environment, package: Path) -> None:
     assert found["files"] == [str(package / "__init__.py")]
 
 
-def test_linked_from_a_checkout(bare: Environment) -> None:
+def test_plugin_linked_from_a_checkout(bare: Environment) -> None:
     assert bare.run("-c", "import resmem_plugin", check=False).returncode
     (bare.plugins / "memorability").symlink_to(ROOT)
     assert_loaded(bare, ROOT / "resmem_plugin")
 
 
-def test_linked_and_installed(installed: Environment) -> None:
+def test_plugin_linked_from_a_checkout_beside_the_installed_package(installed: Environment) -> None:
     (installed.plugins / "memorability").symlink_to(ROOT)
     assert_loaded(installed, installed.site_packages / "resmem_plugin")
 
@@ -120,7 +120,7 @@ def archive_url(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_downloaded(bare: Environment, archive_url: str) -> None:
+def test_plugin_downloaded_by_fiftyone(bare: Environment, archive_url: str) -> None:
     fiftyone = "from fiftyone.core.cli import main; main()"
     bare.run("-c", fiftyone, "plugins", "download", archive_url)
     assert_loaded(bare, bare.plugins / "@resmem" / "memorability" / "resmem_plugin")
@@ -128,7 +128,7 @@ def test_downloaded(bare: Environment, archive_url: str) -> None:
     assert set(requirements) >= {"torch>=2.9", "resmem==1.1.6"}
 
 
-def test_installed_by_the_command(installed: Environment) -> None:
+def test_plugin_installed_by_the_command(installed: Environment) -> None:
     resmem = installed.folder / "bin" / "resmem"
     assert report(installed)["operators"] == []
     folder = Path(installed.run(resmem, "plugin", "install").stdout.strip())
@@ -146,14 +146,14 @@ def test_installed_by_the_command(installed: Environment) -> None:
     [("torch", "torchvision"), ("resmem",), ("safetensors", "fsspec", "platformdirs")],
     ids=["torch", "weights", "small"],
 )
-def test_it_registers_without(absent: tuple[str, ...], tmp_path: Path) -> None:
+def test_plugin_registers_without_its_dependencies(absent: tuple[str, ...], tmp_path: Path) -> None:
     """What is missing is for the form to say."""
     environment = make_environment(tmp_path / "venv", without=absent)
     (environment.plugins / "memorability").symlink_to(ROOT)
     assert_loaded(environment, ROOT / "resmem_plugin")
 
 
-def test_a_plugin_without_its_package_says_so(bare: Environment, installed: Environment) -> None:
+def test_plugin_without_its_package_is_an_error_that_names_it(bare: Environment, installed: Environment) -> None:
     installed.run(installed.folder / "bin" / "resmem", "plugin", "install")
     shutil.copytree(installed.plugins / "@resmem", bare.plugins / "@resmem")
     found = report(bare)
@@ -165,7 +165,7 @@ def test_a_plugin_without_its_package_says_so(bare: Environment, installed: Envi
     assert "pip install" in said
 
 
-def test_the_manifest_lists_what_is_registered() -> None:
+def test_manifest_lists_the_registered_operators_and_panels() -> None:
     manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
     assert sorted(manifest["operators"]) == OPERATORS
     assert manifest["panels"] == PANELS

@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from tests.packaging.conftest import ROOT
 
 
-def test_the_wheel_holds_the_package_and_its_licences_and_no_weights(wheel: Path) -> None:
+def test_wheel_contains_package_and_licences_and_no_weights(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "resmem_plugin").rglob("*.py")}
     assert sources | {"resmem_plugin/py.typed"} <= set(names)
@@ -26,7 +26,7 @@ def test_the_wheel_holds_the_package_and_its_licences_and_no_weights(wheel: Path
     assert wheel.stat().st_size < 1_000_000
 
 
-def test_the_wheel_holds_what_fiftyone_needs_once(wheel: Path) -> None:
+def test_wheel_contains_fiftyones_files_once(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     inside = "resmem_plugin/fiftyone/plugin/"
     shipped = {name.removeprefix(inside) for name in archive.namelist() if name.startswith(inside)}
@@ -36,7 +36,7 @@ def test_the_wheel_holds_what_fiftyone_needs_once(wheel: Path) -> None:
         assert archive.read(inside + name) == (ROOT / name).read_bytes()
 
 
-def test_the_manifest_agrees_with_the_metadata() -> None:
+def test_manifest_agrees_with_the_metadata() -> None:
     manifest = yaml.safe_load((ROOT / "fiftyone.yml").read_text())
     assert manifest["version"] == version("resmem-plugin")
     assert manifest["license"] == metadata("resmem-plugin")["License-Expression"]
@@ -54,7 +54,7 @@ def test_requirements_are_the_dependencies_and_the_weights() -> None:
     assert listed == {str(requirement) for requirement in wanted}
 
 
-def test_the_icons_are_small_drawings() -> None:
+def test_icons_are_svg_of_24_pixels() -> None:
     for name in ("memorability-light.svg", "memorability-dark.svg"):
         drawing = ElementTree.parse(ROOT / "assets" / name).getroot()
         assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
@@ -65,7 +65,7 @@ def _requirements() -> list[Requirement]:
     return [Requirement(line) for line in requires("resmem-plugin") or []]
 
 
-def test_the_metadata_say_what_the_readme_says() -> None:
+def test_metadata_has_licence_dependencies_and_extras() -> None:
     assert metadata("resmem-plugin")["License-Expression"] == "Apache-2.0"
     base = {requirement.name for requirement in _requirements() if requirement.marker is None}
     assert base >= {"torch", "torchvision", "pillow", "numpy", "pandas", "tqdm", "fsspec", "safetensors"}
@@ -73,7 +73,7 @@ def test_the_metadata_say_what_the_readme_says() -> None:
     assert extras >= {"weights", "fiftyone", "openvino", "all", "test", "dev"}
 
 
-def test_constraints_hold_names_and_versions_only() -> None:
+def test_constraints_contain_names_and_versions_only() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines
     for line in lines:
@@ -87,7 +87,7 @@ def test_constraints_cover_the_dependencies() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
-def test_what_the_documents_link_to_is_there(name: str) -> None:
+def test_links_in_the_documents_exist(name: str) -> None:
     linked = re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / name).read_text())
     assert name != "README.md" or len(linked) > 5
     assert [path for path in linked if not (ROOT / path).exists()] == []

@@ -24,21 +24,11 @@ from resmem_plugin import Scorer
 from resmem_plugin.core.errors import FailedImagesWarning, OptionError, ScoringError
 from resmem_plugin.pandas.columns import score_column
 from tests.conftest import flat
-from tests.models import Red
+from tests.models import Counting, Red
 
 mpl.use("Agg")
 
 VALUES = (0, 51, 102, 255)
-
-
-class Counting(Red):
-    """Counts the images it was given."""
-
-    seen = 0
-
-    def forward(self, x: Any) -> Any:
-        type(self).seen += len(x)
-        return super().forward(x)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One SQLite file of scores: made, recognised as ours, and when it is damaged set quarantined."""
+"""The SQLite file of a cache: created, checked to be ours, and renamed if it is damaged."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from resmem_plugin.core.errors import OptionError
 
 try:
     import fcntl
-except ModuleNotFoundError:  # Windows, which moves no file that somebody has open
+except ModuleNotFoundError:  # Windows, where an open file cannot be renamed
     fcntl = None  # type: ignore[assignment]
 
 _APPLICATION_ID = 0x52654D31
-_WAIT_S = 20.0
-_JOURNAL_BYTES = 4 << 20
+_LOCK_TIMEOUT_S = 20.0
+_MAX_JOURNAL_BYTES = 4 << 20
 _TABLE = """CREATE TABLE scores (
     image BLOB NOT NULL,
     provenance TEXT NOT NULL,
@@ -32,12 +32,12 @@ _TABLE = """CREATE TABLE scores (
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A cache's file while it is open.
+    """An open cache file.
 
     Attributes:
-        connection: to it; in autocommit mode, and for any thread, one at a time.
-        file: which file it is: another may take its place.
-        quarantined: where the damaged one is now that was there before, or None.
+        connection: in autocommit mode, for any thread, one at a time.
+        file: identifies the file: another may replace it.
+        quarantined: the new name of a damaged file that was there before, or None.
     """
 
     connection: sqlite3.Connection
@@ -46,10 +46,10 @@ class OpenFile:
 
 
 def open_file(path: Path) -> OpenFile:
-    """Open a cache's file, or make it where there is none, or only a damaged one; other processes may do the same.
+    """Open a cache file, or create it if there is none, or a damaged one; other processes may do the same.
 
     Raises:
-        OptionError: if it is another application's database, which is left as it is.
+        OptionError: if it is another application's database, which is not changed.
         sqlite3.Error, OSError: if it cannot be used.
     """
     with _exclusive_lock(path):
@@ -66,15 +66,15 @@ def open_file(path: Path) -> OpenFile:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether it is the file that is at fault, and not its folder, the disk or a lock."""
+    """Whether the file is damaged, rather than its folder, the disk or a lock at fault."""
     return type(error) is sqlite3.DatabaseError
 
 
 def check_application_id(path: Path) -> None:
-    """See that a file, if there is one, is no other application's database; changes nothing.
+    """Check that a file, if there is one, is not another application's database.
 
     Raises:
-        OptionError: if it is one.
+        OptionError: if it is.
         OSError: if its folder cannot be read.
     """
     with _exclusive_lock(path):
@@ -82,10 +82,10 @@ def check_application_id(path: Path) -> None:
 
 
 def quarantine(path: Path, damaged: os.stat_result) -> Path | None:
-    """Move a damaged file out of the way; gives its new name, or None if another process has moved it already.
+    """Rename a damaged file; returns its new name, or None if another process has renamed it already.
 
     Raises:
-        OSError: if it cannot be moved.
+        OSError: if it cannot be renamed.
     """
     with _exclusive_lock(path):
         try:
@@ -96,7 +96,7 @@ def quarantine(path: Path, damaged: os.stat_result) -> Path | None:
 
 @contextlib.contextmanager
 def _exclusive_lock(path: Path) -> Iterator[None]:
-    """Let no other process make, open or move a cache in this folder: SQLite's own locks do not reach that far."""
+    """Lock out other processes that create, open or rename a cache in this folder, which SQLite's locks do not."""
     if fcntl is None:
         yield
         return
@@ -115,16 +115,16 @@ def _check_application_id(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
             ((application,),) = connection.execute("PRAGMA application_id")
             ((pages,),) = connection.execute("PRAGMA page_count")
-    except sqlite3.Error:  # it cannot be read: opening it will tell why
+    except sqlite3.Error:  # it cannot be read: opening it will raise
         return
     if application != _APPLICATION_ID and pages:
         raise OptionError(f"{path} is another application's database, not a cache of scores: name another file")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA auto_vacuum = FULL")  # counts in a new file only
+        connection.execute("PRAGMA auto_vacuum = FULL")  # has an effect in a new file only
         table = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'scores'").fetchone()
         if table is None:
             with connection:
@@ -132,10 +132,10 @@ def _connect(path: Path) -> sqlite3.Connection:
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 connection.execute(_TABLE)
         elif table != (_TABLE,):
-            raise sqlite3.DatabaseError("it holds another table than this version's")
+            raise sqlite3.DatabaseError("its table is not this version's")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_MAX_JOURNAL_BYTES}")
     except BaseException:
         connection.close()
         raise

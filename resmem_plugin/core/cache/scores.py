@@ -1,7 +1,7 @@
-"""Scores kept between runs, by the image's content and what produced them: what was scored once is not scored again.
+"""The cache of scores, by the content of the image and the provenance: an image is not scored twice.
 
-The file is SQLite's, in WAL mode: any number of processes and threads may share it on one machine. It must not lie on a
-network drive, where WAL is not safe. What goes wrong with it costs time, never a score.
+It is a SQLite file in WAL mode: any number of processes and threads may share it on one machine. It must not be on a
+network drive, where WAL is not safe. A failure of the cache costs time, never a score.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from resmem_plugin.core.cache.folder import cache_folder
 from resmem_plugin.core.errors import CacheError, CacheWarning, OptionError, warn
 
 CacheOption: TypeAlias = "str | os.PathLike[str] | bool | None"
-"""True: the user's own file in the cache folder. A path: that file. False or None: nothing is kept."""
+"""True: the file in the user's cache folder. A path: that file. False or None: no cache."""
 
-_SUFFIXES = (".sqlite", ".sqlite3", ".db")  # so that a picture named by mistake is not taken for a damaged cache
-_DEFAULT_MB = 512
+_SUFFIXES = (".sqlite", ".sqlite3", ".db")  # so that an image given by mistake is not treated as a damaged cache
+_DEFAULT_MAX_MB = 512
 _FIND = "SELECT memorability, clipped, checksum FROM scores WHERE image = ? AND provenance = ?"
 _ADD = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)"
 _DROP_OLDEST = """DELETE FROM scores WHERE rowid <=
@@ -40,11 +40,11 @@ _T = TypeVar("_T")
 
 
 class CachedScore(NamedTuple):
-    """A score as it is kept.
+    """A score in the cache.
 
     Attributes:
-        memorability: as the network gave it.
-        clipped: whether the image's conversion to 8 bits clipped most of its tones.
+        memorability: 0 to 1.
+        clipped: whether the image's conversion to 8 bits clipped values.
     """
 
     memorability: float
@@ -52,11 +52,11 @@ class CachedScore(NamedTuple):
 
 
 class CacheInfo(NamedTuple):
-    """What a cache holds.
+    """The contents of a cache.
 
     Attributes:
         file_bytes: size of the file and its journal.
-        scores: how many, by the id of their provenance.
+        scores: number of scores by the id of their provenance.
     """
 
     file_bytes: int
@@ -69,20 +69,25 @@ def content_key(content: bytes) -> bytes:
 
 
 def pixels_key(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """The key of a PIL image or an array: SHA-256 of what the network sees of it, (227, 227, 3).
+    """The key of a PIL image or an array: SHA-256 of its preprocessed pixels (227, 227, 3).
 
-    That is exact whatever its mode, palette and metadata. One byte longer than `content_key`, it is never the same.
+    It does not depend on mode, palette or metadata, and is one byte longer than `content_key`: they never collide.
     """
     return b"\0" + hashlib.sha256(pixels.data).digest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreCache:
-    """Where scores are kept, and how much of the disk they may take.
+    """A cache of scores on the disk.
 
     Attributes:
-        path: the file; it is made when it is first needed.
-        max_bytes: its largest size: the oldest scores go first. Its journal adds up to 4 MB while it is in use.
+        path: the file; it is created when it is first used.
+        max_bytes: its largest size; the oldest scores are removed first. In use, its journal adds up to 4 MB.
+
+    Examples:
+        >>> from resmem_plugin.core.cache.scores import ScoreCache
+        >>> ScoreCache.of("scores.sqlite").info()
+        CacheInfo(file_bytes=0, scores={})
     """
 
     path: Path
@@ -90,11 +95,11 @@ class ScoreCache:
 
     @staticmethod
     def of(option: str | os.PathLike[str] | Literal[True]) -> ScoreCache:
-        """The cache that an option names; its limit is `RESMEM_CACHE_MAX_MB`, 512 MB (four million scores) by default.
+        """The cache of a `cache` option; its limit is `RESMEM_CACHE_MAX_MB`, 512 MB (four million scores) by default.
 
         Raises:
-            OptionError: for what cannot be one: a name with another suffix than .sqlite, .sqlite3 or .db, in a folder
-                that does not exist, or of another application's database.
+            OptionError: for a name with another suffix than .sqlite, .sqlite3 or .db, in a folder that does not exist,
+                or of another application's database.
         """
         limit = _max_bytes()
         if option is True:
@@ -106,17 +111,17 @@ class ScoreCache:
                     f"the cache {path} must be a file whose name ends in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
                 )
             if not path.parent.is_dir():
-                raise OptionError(f"there is no folder {path.parent} for the cache {path.name}: make it first")
+                raise OptionError(f"there is no folder {path.parent} for the cache {path.name}: create it first")
         with contextlib.suppress(OSError):  # the run will emit_warnings
             check_application_id(path)
         return ScoreCache(path=path, max_bytes=limit)
 
     def open(self, provenance: str) -> CacheSession:
-        """Open it for one run's scores, which are of the provenance of this id."""
+        """Open it for the scores of one run, whose provenance has this id."""
         return CacheSession(self, provenance)
 
     def info(self) -> CacheInfo:
-        """What it holds; nothing if the file is not there yet.
+        """Count its scores; none if the file does not exist yet.
 
         Raises:
             CacheError: if it cannot be read.
@@ -129,10 +134,10 @@ class ScoreCache:
             return CacheInfo(sum(file.stat().st_size for file in files if file.exists()), counts)
 
     def clear(self) -> int:
-        """Remove all scores; returns how many there were.
+        """Remove all scores, and return their number.
 
         Raises:
-            CacheError: if that cannot be done.
+            CacheError: if it cannot be written.
         """
         if not self.path.exists():
             return 0
@@ -148,16 +153,16 @@ class ScoreCache:
             with contextlib.closing(opened.connection):
                 yield opened.connection
         except (sqlite3.Error, OSError) as error:
-            raise CacheError(f"the cache of scores {self.path} cannot be used ({error}): delete that file") from error
+            raise CacheError(f"the cache of scores {self.path} cannot be used ({error}): delete the file") from error
         if opened.quarantined is not None:
             warn(_quarantine_message(self.path, opened.quarantined), CacheWarning)
 
 
 class CacheSession:
-    """The scores of one provenance in a cache, open for one run; a context, safe to share between threads.
+    """The scores of one provenance in a cache, open for one run; a context manager, thread-safe.
 
-    Nothing here fails: a damaged file is set aside and a new one begun, one that cannot be used is done without.
-    `emit_warnings` says so.
+    It never raises: a damaged file is renamed and a new one created, and a file that cannot be used is ignored.
+    `emit_warnings` reports it.
     """
 
     def __init__(self, cache: ScoreCache, provenance: str) -> None:
@@ -178,17 +183,17 @@ class CacheSession:
             self._close()
 
     def find(self, key: bytes) -> CachedScore | None:
-        """The score kept for an image, or None."""
+        """The score of an image, or None if it is not in the cache."""
         return self._try(lambda connection: self._find(connection, key))
 
     def add(self, scores: Sequence[tuple[bytes, CachedScore]]) -> None:
-        """Keep scores by their images' keys, all at once; one that another process has kept first stays."""
+        """Add scores by their images' keys, in one transaction; one that another process has added first stays."""
         rows = [(key, self._provenance, float(score), int(clipped)) for key, (score, clipped) in scores]
         if rows:
             self._try(lambda connection: self._add(connection, rows))
 
     def emit_warnings(self) -> None:
-        """Give a `CacheWarning` for each thing that went wrong since the last time."""
+        """Emit a `CacheWarning` for each failure since the last call."""
         while self._messages:
             warn(self._messages.pop(0), CacheWarning)
 
@@ -216,25 +221,25 @@ class CacheSession:
         return self._opened.connection
 
     def _quarantine(self) -> bool:
-        """Move the file away that was open; whether there is hope for another."""
+        """Rename the damaged file; returns whether a new one can be tried."""
         if self._opened is None:
             return False
         file = self._opened.file
         self._close()
         try:
-            aside = quarantine(self._cache.path, file)
+            renamed = quarantine(self._cache.path, file)
         except OSError:
             return False
-        if aside is not None:
-            self._messages.append(_quarantine_message(self._cache.path, aside))
+        if renamed is not None:
+            self._messages.append(_quarantine_message(self._cache.path, renamed))
         return True
 
     def _disable(self, error: Exception) -> None:
         self._usable = False
         self._close()
         self._messages.append(
-            f"the cache of scores {self._cache.path} cannot be used ({error}): scoring goes on without it. Make room "
-            "there and let this user write, or name another file"
+            f"the cache of scores {self._cache.path} cannot be used ({error}): scoring goes on without it. Free some "
+            "space and make it writable, or name another file"
         )
 
     def _close(self) -> None:
@@ -262,7 +267,7 @@ class CacheSession:
 
 
 def _checksum(*row: object) -> int:
-    """SQLite would not see a digit that the disk has changed."""
+    """A checksum of a row: SQLite does not detect a changed digit."""
     return zlib.crc32(repr(row).encode())
 
 
@@ -274,11 +279,13 @@ def _used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _max_bytes() -> int:
-    named = settings.read("RESMEM_CACHE_MAX_MB") or str(_DEFAULT_MB)
+    named = settings.read("RESMEM_CACHE_MAX_MB") or str(_DEFAULT_MAX_MB)
     if not (named.isascii() and named.isdigit() and int(named) > 0):
         raise OptionError(f"RESMEM_CACHE_MAX_MB must be a whole number from 1, not {named!r}")
     return int(named) << 20
 
 
-def _quarantine_message(path: Path, aside: Path) -> str:
-    return f"the cache of scores {path} was damaged: it is now {aside}, and a new one was begun. Delete it at will"
+def _quarantine_message(path: Path, renamed: Path) -> str:
+    return (
+        f"the cache of scores {path} was damaged: it was renamed to {renamed}, and a new one created. It can be deleted"
+    )

@@ -1,1 +1,1 @@
-"""The ways to run the network forward, one file each."""
+"""What runs the network forward: an interface, the choice of an engine, and a package per engine."""

@@ -1,4 +1,4 @@
-"""The images that int8 is calibrated on: which of those to be scored, and what the network sees of them."""
+"""The images that int8 is calibrated on: a sample of those to be scored, preprocessed."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from resmem_plugin.core.images.preprocess import pixels
 from resmem_plugin.core.images.reader import ImageReader
 
 Calibration: TypeAlias = "str | npt.NDArray[np.uint8]"
-"""The id of a calibration that is kept, or the images (N, 227, 227, 3) for one."""
+"""The id of a calibration in the cache folder, or the images (N, 227, 227, 3) for a new one."""
 
 SAMPLE_SIZE = 128
-"""More calibrate no better."""
+"""Images to calibrate on; more do not reduce the error."""
 
 _MIN_IMAGES = 32
 
 
 def calibration_id(calibration: Calibration) -> str:
-    """What names a calibration in a provenance: sixteen hexadecimal digits of the SHA-256 of its images."""
+    """The id of a calibration in a provenance: sixteen hexadecimal digits of the SHA-256 of its images."""
     if isinstance(calibration, str):
         return calibration
     return hashlib.sha256(np.ascontiguousarray(calibration).data).hexdigest()[:16]
 
 
 def is_calibration_id(text: str) -> bool:
-    """Whether a text can be what `calibration_id` gives."""
+    """Whether a text has the form of a `calibration_id`."""
     return re.fullmatch("[0-9a-f]{16}", text) is not None
 
 
 def sample_of(images: Iterable[object]) -> tuple[Sequence[object], Iterable[object]]:
-    """`SAMPLE_SIZE` of the images, and all of them: spread evenly over a sequence, the first of a stream."""
+    """`SAMPLE_SIZE` of the images, evenly spaced in a sequence or the first of a stream; and all the images."""
     if isinstance(images, Sequence):
         count = min(SAMPLE_SIZE, len(images))
         return [images[number * len(images) // count] for number in range(count)], images
@@ -48,9 +48,9 @@ def sample_of(images: Iterable[object]) -> tuple[Sequence[object], Iterable[obje
 
 
 def read_calibration(images: Iterable[object], reader: ImageReader, num_workers: int) -> npt.NDArray[np.uint8]:
-    """What the network sees of calibration images: uint8 (N, 227, 227, 3), N at most `SAMPLE_SIZE`.
+    """Read and preprocess calibration images: uint8 (N, 227, 227, 3), N at most `SAMPLE_SIZE`.
 
-    Images that cannot be read are left out.
+    Images that cannot be read are skipped.
 
     Raises:
         OptionError: if none can be read.
@@ -60,19 +60,19 @@ def read_calibration(images: Iterable[object], reader: ImageReader, num_workers:
     def read(image: object) -> npt.NDArray[np.uint8] | Exception:
         try:
             return pixels(reader.read(image).image)
-        except Exception as error:  # an odd object of the caller's: its own row will say so
+        except Exception as error:  # its own row will have the error
             return error
 
     with ThreadPoolExecutor(num_workers) as threads:
-        read_ones = list(threads.map(read, chosen))
-    seen = [one for one in read_ones if not isinstance(one, Exception)]
-    if not seen:
-        why = f"; the first: {read_ones[0]}" if read_ones else ""
+        results = list(threads.map(read, chosen))
+    images_read = [result for result in results if not isinstance(result, Exception)]
+    if not images_read:
+        why = f"; the first: {results[0]}" if results else ""
         raise OptionError(f"precision='int8' needs images to calibrate on, and none can be read{why}: name others")
-    if len(seen) < _MIN_IMAGES:
+    if len(images_read) < _MIN_IMAGES:
         warn(
-            f"int8 is calibrated on {len(seen)} image(s), and its scores may be further from fp32's than is told: "
-            f"calibrate on {SAMPLE_SIZE} pictures of the kind that is scored",
+            f"int8 is calibrated on {len(images_read)} image(s), and its error may be larger than documented: "
+            f"calibrate on {SAMPLE_SIZE} images of the kind that is scored",
             CalibrationWarning,
         )
-    return np.stack(seen)
+    return np.stack(images_read)

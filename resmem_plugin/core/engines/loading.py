@@ -1,4 +1,4 @@
-"""Builds the engine that was chosen; those who ask for the same network share one copy of it."""
+"""Loads the engine that was chosen; callers that need the same network share one copy of it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _loaded: OrderedDict[tuple[WeightsFile, Choice, str | None], Engine] = OrderedDi
 
 
 def load_engine(weights: WeightsFile, choice: Choice, calibration: Calibration | None = None) -> Engine:
-    """The network with these weights; int8 calibrated on images, or as it was kept under an id.
+    """Load the network with these weights; int8 is calibrated on images, or loaded from the cache by its id.
 
     Raises:
-        WeightsError: if the weights are not what they should be.
-        OptionError: if no calibration is kept under the id.
+        WeightsError: if the weights are damaged.
+        OptionError: if the cache has no calibration of that id.
         MissingPackageError: for a new calibration without NNCF.
     """
     key = weights, choice, None if calibration is None else calibration_id(calibration)
-    with _loading:  # else two threads would load the same network twice
+    with _loading:  # otherwise two threads would load the same network twice
         if key not in _loaded:
             _loaded[key] = _load(weights, choice, calibration)
         _loaded.move_to_end(key)
@@ -41,15 +41,15 @@ def load_engine(weights: WeightsFile, choice: Choice, calibration: Calibration |
 
 
 def engine_for_model(model: Model, choice: Choice, weights_id: str | None = None) -> PyTorchEngine:
-    """The engine of a caller's own network; its `weights_id` is what it was in another process."""
+    """The engine for a caller's own network; with `weights_id` if another process has computed that."""
     return _pytorch(model, choice, weights=weights_id)
 
 
 def picklable_model(model: Model) -> Model:
-    """A model that another process can load, whatever devices it has.
+    """A copy of a model that another process can load: on the CPU.
 
     Raises:
-        OptionError: for a function or class without a name that the other process could import.
+        OptionError: for a function or class that the other process could not import.
     """
     name = getattr(model, "__qualname__", type(model).__qualname__)
     if "<" in name:  # "<lambda>", "f.<locals>.g"
@@ -60,7 +60,7 @@ def picklable_model(model: Model) -> Model:
 
 
 def expected_images_per_s(choice: Choice) -> float | None:
-    """About how many images a second it will score on this CPU, from a measurement of a moment; None on a GPU."""
+    """Estimate images per second on this CPU, from a short measurement; None on a GPU."""
     if choice.device != "cpu":
         return None
     if choice.engine == "openvino":

@@ -1,4 +1,4 @@
-"""Which engine runs where in which precision: decided before any is imported, and without torch where no GPU can be."""
+"""Chooses engine, device and precision before any engine is imported, without torch where there can be no GPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 _OPENVINO_PRECISIONS = tuple(name for name in PRECISIONS if name != "fp16")
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", r"C:\Windows\System32\nvcuda.dll")
-"""One of these is there wherever torch could find a GPU on Linux, in WSL, with ROCm or on Windows."""
+"""One of these exists wherever torch could find a GPU on Linux, in WSL, with ROCm or on Windows."""
 
 
 class Choice(NamedTuple):
-    """What runs the network.
+    """Engine, device and precision, with no "auto" left.
 
     Attributes:
         engine: "pytorch" or "openvino".
@@ -35,22 +35,22 @@ class Choice(NamedTuple):
 
 
 def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
-    """What "auto" comes to here: OpenVINO on a CPU if it is installed and has the precision, else PyTorch.
+    """Resolve "auto": OpenVINO on a CPU if it is installed and has the precision, else PyTorch.
 
     Raises:
-        MissingPackageError: for OpenVINO where it is not installed.
-        OptionError: for what does not exist, or cannot be had here.
+        MissingPackageError: for OpenVINO if it is not installed.
+        OptionError: for a value that does not exist, or is not available on this machine.
     """
     if engine not in ENGINES:
         raise OptionError(f"engine must be {', '.join(ENGINES[:-1])} or {ENGINES[-1]}, not {engine!r}")
     if engine == "openvino":
         return _openvino(device, precision)
-    may = engine == "auto" and _is_installed() and precision in _OPENVINO_PRECISIONS and _is_cpu(device)
-    if may and (precision != "bf16" or _has_bf16()):
+    may_use_openvino = engine == "auto" and _is_installed() and precision in _OPENVINO_PRECISIONS and _is_cpu(device)
+    if may_use_openvino and (precision != "bf16" or _has_bf16()):
         return _openvino(device, precision)
     if precision == "int8":
         raise OptionError(
-            "precision='int8' is for the published network, on a CPU, with OpenVINO: leave model and engine out, name "
+            "precision='int8' is for the published network, on a CPU, with OpenVINO: leave model and engine out, use "
             "device='cpu', and pip install 'resmem-plugin[int8]'"
         )
     from resmem_plugin.core.engines.pytorch.engine import resolve
@@ -70,8 +70,8 @@ def _openvino(device: str, precision: str) -> Choice:
         )
     if precision == "bf16" and not _has_bf16():
         raise OptionError(
-            "this processor has no bfloat16 (AVX-512 BF16 or AMX on x86): use precision='fp32', which is quicker here, "
-            "or engine='pytorch', which reckons it slowly"
+            "this processor has no bfloat16 (AVX-512 BF16 or AMX on x86): use precision='fp32', which is faster here, "
+            "or engine='pytorch', which emulates it slowly"
         )
     return Choice("openvino", "cpu", "fp32" if precision == "auto" else precision)
 
@@ -87,7 +87,7 @@ def _has_bf16() -> bool:
 
 
 def _is_cpu(device: str) -> bool:
-    """Whether that device is the CPU; torch is asked only where it is loaded, or where there may be a GPU."""
+    """Whether that device is the CPU; torch is imported only if it is loaded already, or there may be a GPU."""
     if device != "auto":
         return device == "cpu"
     is_mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")

@@ -1,8 +1,8 @@
-"""Encoded bytes -> a PIL image, within bounds. Knows nothing of where they come from, nor of what is done with it.
+"""Decodes the bytes of a file, JPEG or any other format of Pillow's, to a PIL image, within limits.
 
-It stands for `Image.open`, and tries the same formats in the same order, but those that would start another program.
-What a file may cost is bounded by Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`. Image.open refuses twice as many
-pixels and warns from half of that on; here such a picture is scored without a word.
+It replaces `Image.open`, and tries the same formats in the same order, except those that would start another program.
+The cost of a file is limited by `PIL.Image.MAX_IMAGE_PIXELS`: as with Image.open, more than twice as many pixels are
+refused; unlike it, there is no warning below that.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from PIL import Image, JpegImagePlugin
 
 from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
 
-NEEDS_MEMORY = "it needs more memory than there is: scale it down, or decode fewer at once with num_workers"
+NEEDS_MEMORY = "it needs more memory than is available: scale it down, or decode fewer at once with num_workers"
 
-_Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot read what it would have accepted
+_Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot read this format here
 
-_EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # Ghostscript and the like must not run on what one scores
-_NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open goes on after
+_EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # they run Ghostscript or the like
+_NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open catches, to try the next format
 _PREFIX_BYTES = 16
 _JPEG_SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
 _JPEG_END = b"\xff\xd9"
-_MAX_SCANS = 20  # a progressive JPEG has about ten
+_MAX_SCANS = 20  # of the largest image; a progressive JPEG has about ten
 _warnings_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class _OptionalFormat:
-    """A format that another package teaches Pillow.
+    """A format that another package adds to Pillow.
 
     Attributes:
         name: of the format.
-        package: what to install.
-        module: what to import, which may be all it takes.
-        register: the function of the module that adds the format, if one must be called.
+        package: the distribution to install.
+        module: the module to import.
+        register: the function of the module that adds the format, if importing does not.
     """
 
     name: str
@@ -51,7 +51,7 @@ class _OptionalFormat:
     register: str | None = None
 
     def add(self) -> bool:
-        """Teach Pillow the format; False where the package is not installed."""
+        """Add the format to Pillow; False if the package is not installed."""
         try:
             module = importlib.import_module(self.module)
         except ImportError:
@@ -67,27 +67,27 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 
 
 def decode(content: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Decode the first picture of a file.
+    """Decode the first image of a file.
 
     Args:
         content: the file.
-        draft: let the JPEG decoder scale a picture down that is larger than this; other formats ignore it.
+        draft: let the JPEG decoder scale an image down that is larger than this; other formats ignore it.
 
     Raises:
-        ImageError: if there is no picture in it that Pillow can read to the end, or it would cost too much.
+        ImageError: if Pillow cannot decode an image from it completely, or it is too large.
     """
     with image_errors():
         try:
             return _decoded(content, draft)
-        except Warning:  # a program's filters may make Pillow's warnings errors: no score depends on them
+        except Warning:  # a program's filters may turn Pillow's warnings into errors
             with _suppress_warnings():
                 return _decoded(content, draft)
 
 
 def plain_jpeg_pixels(content: bytes) -> int:
-    """The pixels of a JPEG that every decoder understands as Pillow does: whole, grey or YCbCr, not too large.
+    """The number of pixels of a JPEG that every decoder decodes as Pillow does: complete, grey or YCbCr, not too large.
 
-    For any other file it is 0.
+    0 for any other file.
     """
     if not content.startswith(b"\xff\xd8") or content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN):
         return 0
@@ -105,7 +105,7 @@ def plain_jpeg_pixels(content: bytes) -> int:
 
 @contextlib.contextmanager
 def image_errors() -> Iterator[None]:
-    """Turn whatever Pillow raises over a picture into an `ImageError` that says what to do."""
+    """Turn whatever Pillow raises for an image into an `ImageError` that says what to do."""
     try:
         yield
     except ImageError:
@@ -119,17 +119,17 @@ def image_errors() -> Iterator[None]:
     except Exception as error:  # Pillow's plugins raise whatever a broken file makes them raise
         if "MAX_TEXT" in str(error):  # of an iCCP, zTXt or iTXt chunk
             raise UnreadableImageError(
-                f"its text or colour profile unpacks to more than Pillow allows ({error}): save it again without, or "
-                "raise the limit if you trust it"
+                f"its text or colour profile is larger than Pillow allows ({error}): save it again without, or raise "
+                "the limit if you trust it"
             ) from error
         raise UnreadableImageError(
-            f"damaged or cut short, it cannot be decoded ({_message(error)}): replace it with an intact copy"
+            f"damaged or truncated, it cannot be decoded ({_message(error)}): replace it with an intact copy"
         ) from error
 
 
 @contextlib.contextmanager
 def _suppress_warnings() -> Iterator[None]:
-    """Ignore warnings: one thread at a time, for the filters are the whole process's (until Python 3.14's option)."""
+    """Ignore warnings, one thread at a time: the filters belong to the whole process (until Python 3.14's option)."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -145,23 +145,23 @@ def _decoded(content: bytes, draft: tuple[int, int] | None) -> Image.Image:
 
 
 def _identify(content: bytes) -> Image.Image:
-    """What the first format that recognises the content makes of it, not yet decoded."""
-    addable = _optional_format(content)
-    begun: list[str] = []
-    absent: list[str] = []
-    for name, factory, accept in _formats(addable):
+    """The image, not yet decoded, as the first format that recognises the content opens it."""
+    optional_format = _optional_format(content)
+    matching: list[str] = []
+    unavailable: list[str] = []
+    for name, factory, accept in _formats(optional_format):
         verdict = _verdict(accept, content)
         if isinstance(verdict, str):  # Pillow was built without it
-            absent.append(verdict)
+            unavailable.append(verdict)
         elif verdict and name in _EXTERNAL_FORMATS:
-            raise UnsupportedImageError(f"{name}, which other programs would have to draw: convert it to PNG")
+            raise UnsupportedImageError(f"{name}, which needs another program to render: convert it to PNG")
         elif verdict:
             try:
                 return factory(io.BytesIO(content), "")
             except _NOT_THIS_FORMAT as error:
                 if accept is not None:
-                    begun.append(f"{name}, but is damaged, cut short or of a rare kind ({_message(error)})")
-    raise UnreadableImageError(_unidentified_reason(content, addable, begun, absent))
+                    matching.append(f"{name}, but is damaged, truncated or of a rare kind ({_message(error)})")
+    raise UnreadableImageError(_unidentified_reason(content, optional_format, matching, unavailable))
 
 
 def _verdict(accept: _Accept | None, content: bytes) -> bool | str:
@@ -171,10 +171,12 @@ def _verdict(accept: _Accept | None, content: bytes) -> bool | str:
         return False
 
 
-def _formats(addable: _OptionalFormat | None) -> Iterator[tuple[str, Callable[..., Image.Image], _Accept | None]]:
-    """Pillow's formats, in its own order: the common ones first, for loading all takes a while."""
+def _formats(
+    optional_format: _OptionalFormat | None,
+) -> Iterator[tuple[str, Callable[..., Image.Image], _Accept | None]]:
+    """Pillow's formats, in its own order: the common ones first, because loading all takes a while."""
     known: set[str] = set()
-    for prepare in (Image.preinit, Image.init, *([addable.add] if addable is not None else [])):
+    for prepare in (Image.preinit, Image.init, *([optional_format.add] if optional_format is not None else [])):
         prepare()
         for name, (factory, accept) in list(Image.OPEN.items()):  # a copy: other threads may be adding to it
             if name not in known:
@@ -188,18 +190,20 @@ def _optional_format(content: bytes) -> _OptionalFormat | None:
     return _JPEG_XL if content.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")) else None
 
 
-def _unidentified_reason(content: bytes, addable: _OptionalFormat | None, begun: list[str], absent: list[str]) -> str:
+def _unidentified_reason(
+    content: bytes, optional_format: _OptionalFormat | None, matching: list[str], unavailable: list[str]
+) -> str:
     if not content:
-        return "empty (0 bytes): read or download it again"
-    if addable is not None and not addable.add():
+        return "empty (0 bytes): copy or download it again"
+    if optional_format is not None and not optional_format.add():
         return (
-            f"{addable.name}, which Pillow cannot read by itself: pip install {addable.package}, or convert it to JPEG "
-            "or PNG"
+            f"{optional_format.name}, which Pillow cannot read by itself: pip install {optional_format.package}, or "
+            "convert it to JPEG or PNG"
         )
-    if begun:
-        return f"it begins like {' and like '.join(begun)}: replace it with an intact copy, or convert it to PNG"
-    told = "; ".join([f"it starts with {content[:_PREFIX_BYTES]!r}", *absent])
-    return f"not an image that Pillow can read ({told}): convert it to JPEG or PNG, or leave it out"
+    if matching:
+        return f"it starts like {' and like '.join(matching)}: replace it with an intact copy, or convert it to PNG"
+    details = "; ".join([f"it starts with {content[:_PREFIX_BYTES]!r}", *unavailable])
+    return f"not an image that Pillow can read ({details}): convert it to JPEG or PNG, or leave it out"
 
 
 def _message(error: BaseException) -> str:
@@ -207,13 +211,13 @@ def _message(error: BaseException) -> str:
 
 
 def _check_cost(image: Image.Image, content: bytes) -> None:
-    """Refuse what `Image.open` refuses, and a JPEG that is to be gone over again and again."""
+    """Refuse what `Image.open` refuses, and a JPEG whose many scans would take as long to decode."""
     if Image.MAX_IMAGE_PIXELS is None:
         return
-    pixels, most, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
-    if pixels > most:
-        raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {most}")
+    pixels, limit, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
+    if pixels > limit:
+        raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {limit}")
     if image.format in ("JPEG", "MPO"):
         scans = content.count(_JPEG_SCAN)
-        if scans * pixels > _MAX_SCANS * most:
+        if scans * pixels > _MAX_SCANS * limit:
             raise Image.DecompressionBombError(f"a JPEG of {size} pixels in {scans} scans")

@@ -1,4 +1,4 @@
-"""How much of one's time and memory an image behind a URL may take."""
+"""Limits of size and time for images behind URLs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from resmem_plugin.core.errors import OptionError, UnreadableImageError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much of one image, and of one's time, a URL may take.
+    """Limits of size and time for one image behind a URL.
 
     Attributes:
-        max_bytes: of one image. Default: those of an uncompressed picture of as many pixels as Pillow takes at most.
-        timeout_s: for http(s), seconds to connect in, and without a byte. The whole answer has ten times as long.
+        max_bytes: of one image. The default fits an uncompressed image of as many pixels as Pillow accepts.
+        timeout_s: for http(s), seconds to connect, and without a byte. The whole response may take ten times as long.
     """
 
     max_bytes: int = 512 << 20
@@ -26,7 +26,7 @@ class Limits:
         """The limits that `RESMEM_MAX_BYTES` and `RESMEM_TIMEOUT_S` set.
 
         Raises:
-            OptionError: for values that are no numbers above 0.
+            OptionError: for values that are not numbers above 0.
         """
         return Limits(
             max_bytes=int(_number("RESMEM_MAX_BYTES", Limits.max_bytes)),
@@ -35,11 +35,11 @@ class Limits:
 
     @property
     def total_s(self) -> float:
-        """Seconds that a whole answer may take."""
+        """Seconds that a whole response may take."""
         return 10 * self.timeout_s
 
     def exceeded(self) -> UnreadableImageError:
-        """The error for what is larger."""
+        """The error for an image that is larger."""
         return UnreadableImageError(
             f"larger than {self.max_bytes:,} bytes, the limit for URLs: scale it down, or raise RESMEM_MAX_BYTES if "
             "you trust it"
@@ -55,5 +55,5 @@ def _number(name: settings.Variable, default: float) -> float:
     except ValueError:
         number = math.nan
     if not 1e-3 <= number < 1e15:  # nor NaN
-        raise OptionError(f"{name} must be a number above 0, not {given!r}: correct it, or leave it out")
+        raise OptionError(f"{name} must be a number above 0, not {given!r}: correct it, or unset it")
     return number

@@ -1,4 +1,4 @@
-"""From a PIL image to the network's input: RGB, squashed to 256x256 (bilinear, antialiased), the central 227x227.
+"""From a PIL image to the network's input: RGB, resized to 256x256 (bilinear, antialiased), center crop of 227x227.
 
 The network takes values in [0, 1] with no ImageNet normalisation (which would move scores by 0.26 on average).
 Neither form here needs torchvision, and `pixels` does not need torch.
@@ -20,23 +20,26 @@ if TYPE_CHECKING:
 PREPROCESSING_VERSION = "1"
 """Raised whenever a release changes the pixels that the network sees."""
 
-INPUT_SHAPE = (227, 227, 3)
-"""What the network sees of an image: rows, columns, RGB."""
+INPUT_SIZE = 227
+"""Rows and columns of the network's input."""
+
+INPUT_SHAPE = (INPUT_SIZE, INPUT_SIZE, 3)
+"""Rows, columns, RGB."""
 
 RESIZED = (256, 256)
-"""Rows and columns before the central part is cut out."""
+"""Rows and columns before the center crop."""
 
-CENTRE = (14, 14, 241, 241)
-"""That part: left, top, right, bottom. torchvision's CenterCrop(227) rounds the 14.5 pixels on either side to 14."""
+CENTER_CROP = (14, 14, 14 + INPUT_SIZE, 14 + INPUT_SIZE)
+"""Left, top, right, bottom. torchvision's CenterCrop(227) rounds the 14.5 pixels on either side to 14."""
 
 
 def pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """PIL image of any mode -> uint8 array (227, 227, 3), the very values that `transformer` scales to [0, 1].
+    """PIL image of any mode -> uint8 array (227, 227, 3), the values that `transformer` scales to [0, 1].
 
     Raises:
         UnsupportedImageError: for a mode that Pillow cannot convert to RGB.
     """
-    return np.asarray(to_rgb(image).resize(RESIZED, Image.Resampling.BILINEAR).crop(CENTRE))
+    return np.asarray(to_rgb(image).resize(RESIZED, Image.Resampling.BILINEAR).crop(CENTER_CROP))
 
 
 def transformer(image: Image.Image) -> Tensor:
@@ -44,8 +47,14 @@ def transformer(image: Image.Image) -> Tensor:
 
     Raises:
         TypeError: if `image` is not a PIL image, or of a mode that Pillow cannot convert to RGB.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from resmem_plugin import transformer
+        >>> transformer(Image.open("coffee.png")).shape
+        torch.Size([3, 227, 227])
     """
-    import torch  # here, so that scoring with an engine that needs no torch does not load it
+    import torch  # here: scoring with OpenVINO does not need it
 
     if not isinstance(image, Image.Image):
         raise TypeError(f"transformer takes a PIL image (PIL.Image.open(path)), not {type(image).__name__}")

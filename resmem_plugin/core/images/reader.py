@@ -1,8 +1,8 @@
-"""What counts as an image, and how a reference to one becomes a PIL image, under a stated policy.
+"""Turns references to images (paths, URLs, bytes, arrays, PIL images) into RGB images.
 
 The default policy is upstream's recipe, `Image.open(path).convert("RGB")`: the first frame, EXIF orientation ignored,
 alpha dropped, CMYK converted without its profile, and values above 8 bits clipped at 255. That last step destroys most
-16-bit, 32-bit and float pictures: they get upstream's score, and their caller a `ClippedImagesWarning`.
+16-bit, 32-bit and float images: they get upstream's score, and the caller a `ClippedImagesWarning`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArr
 DecodeMode: TypeAlias = Literal["exact", "fast"]
 
 MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
-"""The reason why there is no score where there was no image."""
+"""The error of a missing value."""
 
 _FAILURE = "_resmem_failure"
 _EXIF_TRANSPOSES = {
@@ -48,24 +48,24 @@ _EXIF_TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DRAFT_SIZE = (768, 768)  # three times what the network's resize asks for: scores move by at most 0.006
-_load_lock = threading.Lock()  # Pillow's lazy load is not thread-safe, and a caller may hand in one image many times
+_DRAFT_SIZE_PX = (768, 768)  # three times the size the network needs: scores move by at most 0.006
+_load_lock = threading.Lock()  # Pillow's lazy load is not thread-safe, and one image may be given many times
 
 
 def is_missing(reference: object) -> bool:
-    """Whether a value stands for no image: None, NaN, NaT or pandas' NA."""
+    """Whether a value is missing: None, NaN, NaT or pandas' NA."""
     if reference is None or isinstance(reference, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
         return reference is None
     try:
         return bool(reference != reference)
-    except Exception:  # pandas' NA refuses to be a truth value, a tensor has many
+    except Exception:  # pandas' NA has no truth value, a tensor has many
         return type(reference).__name__ == "NAType"
 
 
 def describe(reference: object) -> str:
-    """A short name of an image for messages, safe to show: its path or URL, or what kind of object it is."""
+    """A short name of an image for messages, safe to print: its path or URL, or the kind of object."""
     if isinstance(reference, (str, os.PathLike)):
-        with contextlib.suppress(Exception):  # of a path that cannot tell its name
+        with contextlib.suppress(Exception):  # of a path object whose __fspath__ fails
             return printable(without_secrets(os.fsdecode(reference)))
     if isinstance(reference, bytes):
         return f"<{len(reference)} bytes>"
@@ -77,27 +77,27 @@ def describe(reference: object) -> str:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image as Pillow's `convert("RGB")` gives it: alpha dropped, CMYK without a profile, 16 bits clipped at 255.
+    """The image converted by Pillow's `convert("RGB")`: alpha dropped, CMYK without a profile, 16 bits clipped at 255.
 
     Raises:
         UnsupportedImageError: for a mode that Pillow cannot convert.
     """
     if image.mode == "RGB":
         return image
-    if isinstance(image.info.get("transparency"), bytes):  # the conversion drops it too, but with a warning
+    if isinstance(image.info.get("transparency"), bytes):  # the conversion drops it, with a warning
         image = image.copy()
         del image.info["transparency"]
     try:
         return image.convert("RGB")
     except ValueError as error:
         raise UnsupportedImageError(
-            f"mode {image.mode} cannot be converted to RGB ({error}): convert it yourself first"
+            f"mode {image.mode} cannot be converted to RGB ({error}): convert the image first"
         ) from error
 
 
 @dataclass(frozen=True)
 class OpenedImage:
-    """An RGB image, and whether its conversion to 8 bits clipped most of its tones."""
+    """An RGB image, and whether its conversion to 8 bits clipped values."""
 
     image: Image.Image
     clipped: bool
@@ -105,11 +105,11 @@ class OpenedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageReader:
-    """Turns references to images into RGB images; safe to share between threads.
+    """Turns references to images into RGB images; thread-safe.
 
     Args:
         decode: "exact" gives upstream's pixels; "fast" lets the JPEG decoder scale large photographs down first.
-        exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
+        exif_transpose: rotate images by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to their fsspec filesystem.
     """
 
@@ -124,10 +124,10 @@ class ImageReader:
         object.__setattr__(self, "_sources", Sources(self.storage_options))
 
     def fetch(self, reference: object) -> bytes | Image.Image | npt.NDArray[np.uint8]:
-        """Bring a reference's content into memory, still encoded.
+        """Read the content behind a reference into memory, still encoded.
 
         Raises:
-            ImageError: if it is missing, not there, unreadable or no image.
+            ImageError: if it is missing, does not exist, cannot be read, or is not an image.
         """
         if is_missing(reference):
             raise MissingValueError(MISSING_VALUE)
@@ -145,10 +145,10 @@ class ImageReader:
         )
 
     def open(self, content: bytes | Image.Image | npt.NDArray[np.uint8]) -> OpenedImage:
-        """Decode what `fetch` brought.
+        """Decode what `fetch` returned.
 
         Raises:
-            ImageError: if Pillow cannot read it to the end, or not convert it to RGB.
+            ImageError: if Pillow cannot decode it completely, or cannot convert it to RGB.
         """
         with image_errors():
             if isinstance(content, Image.Image):
@@ -156,9 +156,9 @@ class ImageReader:
             elif isinstance(content, np.ndarray):
                 image = Image.fromarray(content)
             else:
-                image = decode(content, draft=_DRAFT_SIZE if self.decode == "fast" else None)
+                image = decode(content, draft=_DRAFT_SIZE_PX if self.decode == "fast" else None)
             if not (image.width and image.height):
-                raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels: there is nothing to see")
+                raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels is empty: leave it out")
             if self.exif_transpose:
                 image = _apply_exif(image)
             return OpenedImage(to_rgb(image), _is_clipped(image))
@@ -168,12 +168,12 @@ class ImageReader:
         return self.open(self.fetch(reference))
 
     def close(self) -> None:
-        """Close the archives that were opened on the way; reading again opens them again."""
+        """Close the archives that were opened; reading again opens them again."""
         self._sources.close()
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    """Load a caller's image once. Pillow forgets that it failed, and would give half a picture the next time."""
+    """Load a caller's image once. Pillow forgets a failure, and would return half an image the next time."""
     with _load_lock:
         failure = getattr(image, _FAILURE, None)
         if failure is None:
@@ -191,10 +191,10 @@ def _loaded(image: Image.Image) -> Image.Image:
 def _apply_exif(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(0x0112)
-    except Exception:  # metadata that cannot be read turn no picture
+    except Exception:  # metadata that cannot be read rotate nothing
         orientation = None
-    turn = _EXIF_TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+    method = _EXIF_TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
 
 
 def _check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -210,33 +210,33 @@ def _check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _is_clipped(image: Image.Image) -> bool:
-    """Whether values lie outside 0-255, or are floats in 0-1 that all turn black."""
+    """Whether values lie outside 0-255, or are floats in 0-1, which all become black."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return False
     values = np.asarray(image)
     low, high = values.min(), values.max()
-    return bool(not (low >= 0 and high <= 255) or (image.mode == "F" and 0 < high <= 1))  # not: NaN compares to nothing
+    return bool(not (low >= 0 and high <= 255) or (image.mode == "F" and 0 < high <= 1))  # `not`, because of NaN
 
 
 def iterable_of_images(images: Iterable[object]) -> Iterable[object]:
-    """Refuse what can be iterated over but is one image."""
-    one = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
-    if one or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
+    """Return the images, and refuse a single image that could be iterated over."""
+    is_image = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
+    if is_image or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
         shown = repr(images) if isinstance(images, (str, os.PathLike)) else describe(images)
         raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")
     return images
 
 
 def require_files(images: Sequence[object]) -> None:
-    """Look for the local files among the images.
+    """Check that the local files among the images exist.
 
     Raises:
-        ScoringError: if some do not exist.
+        ScoringError: if some do not.
     """
     missing = [describe(image) for image in images if _is_missing_file(image)]
     if missing:
         raise ScoringError(
-            f"{len(missing)} of {len(images)} files do not exist, so none was scored: {', '.join(missing[:3])}"
+            f"{len(missing)} of {len(images)} files do not exist, and nothing was scored: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}. Correct the paths, or score the rest with errors='coerce'"
         ) from ImageNotFoundError(missing[0])
 
@@ -246,5 +246,5 @@ def _is_missing_file(image: object) -> bool:
         return False
     try:
         return not os.path.exists(image)
-    except Exception:  # a path that cannot tell its name: its own row will say so
+    except Exception:  # a path object whose __fspath__ fails: its own row will have the error
         return False

@@ -1,4 +1,4 @@
-"""What lies behind fsspec URLs, read within limits of time and size; each failure has a reason for people."""
+"""Reads fsspec URLs within limits of time and size, with an error for each kind of failure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from resmem_plugin.core.errors import (
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.sanitize import printable, without_secrets
 
-CONNECTIONS = 16
-"""Images that a reader fetches at once over http(s), whatever the number of threads: servers take offence at more."""
+MAX_CONNECTIONS = 16
+"""Images that a reader fetches at once over http(s), whatever the number of threads: servers block more."""
 
-_OPEN_ARCHIVES = 8
+_MAX_OPEN_ARCHIVES = 8
 _HTTP = re.compile(r"(?:^|::)(https?)://")
-_REFUSED = re.compile(r"(?:^|::)(reference|dask)(?:://|::)")  # they do what a file, or a scheduler, tells them
+_REFUSED = re.compile(r"(?:^|::)(reference|dask)(?:://|::)")  # they follow instructions in a file, or from a scheduler
 _ENCRYPTED = 0x1
 
 
@@ -37,7 +37,7 @@ class RemoteReader:
 
     Args:
         storage_options: passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for s3.
-        limits: of size and time.
+        limits: maximum size and time.
     """
 
     storage_options: Mapping[str, Any] | None = None
@@ -45,7 +45,7 @@ class RemoteReader:
     _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     _slots: threading.Semaphore = field(
-        default_factory=lambda: threading.Semaphore(CONNECTIONS), repr=False, compare=False
+        default_factory=lambda: threading.Semaphore(MAX_CONNECTIONS), repr=False, compare=False
     )
     _downloads: tuple[threading.Lock, ...] = field(
         default_factory=lambda: tuple(threading.Lock() for _ in range(64)), repr=False, compare=False
@@ -55,18 +55,18 @@ class RemoteReader:
         """The bytes behind a URL.
 
         Raises:
-            ImageError: if there is nothing, nothing readable, or too much.
+            ImageError: if there is nothing at the URL, or it cannot be read, or is too large.
         """
         refused = _REFUSED.search(url)
         if refused:
-            raise UnsupportedImageError(f"{refused[1]}:// is no place of an image: give the URL of the image itself")
+            raise UnsupportedImageError(f"unsupported URL scheme {refused[1]}://: give the URL of the image itself")
         try:
             content = self._read_http(url) if _HTTP.search(url) else self._read(url)
         except ImageError:
             raise
         except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
             raise ImageNotFoundError(
-                f"nothing at this URL: check its spelling, and that it can be reached ({_first_line(error)})"
+                f"nothing at this URL: check its spelling, and that it is reachable ({_first_line(error)})"
             ) from error
         except ImportError as error:
             raise UnreadableImageError(f"this kind of URL needs another package: {_first_line(error)}") from error
@@ -83,17 +83,17 @@ class RemoteReader:
         return content
 
     def _read_http(self, url: str) -> bytes:
-        from resmem_plugin.core.images import http  # here, for it needs aiohttp
+        from resmem_plugin.core.images import http  # here: it needs aiohttp
 
         try:
             return http.retry(lambda: self._with_slot(url))
         except ImageError:
             raise
         except Exception as error:
-            told = http.to_image_error(error, self.limits)
-            if told is None:
+            image_error = http.to_image_error(error, self.limits)
+            if image_error is None:
                 raise
-            raise told from error
+            raise image_error from error
 
     def _with_slot(self, url: str) -> bytes:
         with self._slots:
@@ -105,11 +105,13 @@ class RemoteReader:
         filesystem, path = self._open(url)
         if not filesystem.async_impl:
             return self._read_capped(filesystem, path)
-        content: bytes = filesystem.cat_file(path)  # http is bounded by its session; s3 tells sizes at a second request
+        content: bytes = filesystem.cat_file(
+            path
+        )  # http is limited by its session; s3 needs a second request for the size
         return content
 
     def _read_chained(self, url: str) -> bytes:
-        """Read `zip://member::archive`, opening each archive once: fsspec alone would open it for every member."""
+        """Read `zip://member::archive`, opening each archive once: fsspec would open it for every member."""
         target, _, archive = url.partition("::")
         protocol, separator, member = target.partition("://")
         _check_archive(archive.rpartition("::")[2])
@@ -120,14 +122,14 @@ class RemoteReader:
             if key not in self._archives:
                 self._archives[key] = self._open(url)[0]
             self._archives.move_to_end(key)
-            while len(self._archives) > _OPEN_ARCHIVES:
+            while len(self._archives) > _MAX_OPEN_ARCHIVES:
                 _close(self._archives.popitem(last=False)[1])
             if protocol == "zip":
                 self._check_member(self._archives[key].info(member))
             return self._read_capped(self._archives[key], member)
 
     def _read_cached(self, url: str) -> bytes:
-        """Read through a cache of fsspec's, which would take the part of a file that a failure left for the whole."""
+        """Read through one of fsspec's caches, and remove a partial download, which it would reuse as if complete."""
         filesystem, path = self._open(url)
         with self._downloads[hash(url) % len(self._downloads)]:
             try:
@@ -137,15 +139,15 @@ class RemoteReader:
                 raise
 
     def _open(self, url: str) -> tuple[Any, str]:
-        import fsspec  # here, for local files do not need it, and FiftyOne does not bring it
+        import fsspec  # here: local files do not need it, and FiftyOne does not install it
 
         filesystem, path = fsspec.url_to_fs(url, **self._options(url))
         return filesystem, path
 
     def _options(self, url: str) -> dict[str, Any]:
-        """The caller's options, over what bounds http(s); in a chain each filesystem has its own, under its name."""
+        """The caller's options over the limits for http(s); in a chain each filesystem has its own, under its name."""
         given = {
-            name: dict(value) if isinstance(value, Mapping) else value  # copied, for fsspec adds to them
+            name: dict(value) if isinstance(value, Mapping) else value  # copied: fsspec adds to them
             for name, value in (self.storage_options or {}).items()
         }
         found = _HTTP.search(url)
@@ -153,18 +155,18 @@ class RemoteReader:
             return given
         from resmem_plugin.core.images import http
 
-        is_image = "://" not in url[: found.start()]  # and not an archive, of which less is read, or which is cached
+        is_image = "://" not in url[: found.start()]  # and not an archive, which is read in part or cached
         limits = http.options(self.limits if is_image else replace(self.limits, max_bytes=sys.maxsize))
         if found.start() == 0:
             return {**limits, **given}
         return {**given, found[1]: {**limits, **given.get(found[1], {})}}
 
     def _read_capped(self, filesystem: Any, path: str) -> bytes:
-        """No more of a file than tells that it is too large."""
+        """At most one byte more of a file than allowed."""
         return bytes(filesystem.cat_file(path, start=0, end=self.limits.max_bytes + 1))
 
     def _check_member(self, member: Mapping[str, Any]) -> None:
-        """Refuse what zipfile would unpack without a bound, or not at all."""
+        """Refuse a member of an archive that cannot be read within the limits."""
         if member["type"] != "file":
             raise UnreadableImageError("a folder in its archive, not an image: name the files in it")
         if member["size"] > self.limits.max_bytes:
@@ -173,7 +175,7 @@ class RemoteReader:
             raise UnreadableImageError("encrypted in its archive: unpack it with its password, and score the file")
         if member.get("compress_type", zipfile.ZIP_STORED) not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UnreadableImageError(
-                "compressed in its archive by another method than deflate, which cannot be bounded: unpack it first"
+                "compressed in its archive by another method than deflate, which cannot be limited: unpack it first"
             )
 
     def close(self) -> None:
@@ -184,22 +186,22 @@ class RemoteReader:
 
 
 def _check_archive(archive: str) -> None:
-    """Refuse a local archive that is a pipe or a device: opening it would wait for ever."""
+    """Refuse a local archive that is a pipe or a device: opening it would block."""
     path = archive.removeprefix("file://").removeprefix("local://")
     if "://" not in path and os.path.exists(path) and not os.path.isfile(path):
         raise UnreadableImageError("its archive is not a regular file: name the archive's file")
 
 
 def _evict_partial(filesystem: Any, path: str) -> None:
-    """Remove what a download that failed has left in a cache of fsspec's."""
-    with contextlib.suppress(Exception):  # it may have left nothing
+    """Remove a failed download from one of fsspec's caches."""
+    with contextlib.suppress(Exception):  # there may be nothing
         filesystem.pop_from_cache(path)
     with contextlib.suppress(Exception):
-        os.unlink(filesystem._check_file(path))  # simplecache, which keeps no books
+        os.unlink(filesystem._check_file(path))  # simplecache, which has no index
 
 
 def _close(filesystem: Any) -> None:
-    filesystem.clear_instance_cache()  # else fsspec hands the closed one out again
+    filesystem.clear_instance_cache()  # otherwise fsspec returns the closed one again
     if hasattr(filesystem, "close"):
         filesystem.close()
 

@@ -1,4 +1,4 @@
-"""Where an image's bytes come from: a local file or an fsspec URL. Knows nothing of what is in them."""
+"""Reads the bytes of an image from a local file or an fsspec URL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images.remote import RemoteReader
 
-LARGEST_FILE = 1 << 30
-"""Bytes of the largest file that is read: about as much as the largest picture that Pillow decodes, uncompressed."""
+MAX_FILE_BYTES = 1 << 30
+"""Bytes of the largest file that is read: about the size of the largest image that Pillow decodes, uncompressed."""
 
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
@@ -25,7 +25,7 @@ def is_url(reference: object) -> bool:
 
 
 def join_root(root: str | os.PathLike[str], path: str) -> str:
-    """The path, if relative, as seen from `root`, a folder or a URL; URLs and absolute paths stay as they are."""
+    """A relative path joined to `root`, a folder or a URL; URLs and absolute paths are unchanged."""
     start = os.fspath(root)
     if is_url(path) or os.path.isabs(path):
         return path
@@ -50,7 +50,7 @@ class Sources:
         """The bytes behind a path or URL.
 
         Raises:
-            ImageError: if there is nothing, or nothing readable, there.
+            ImageError: if there is nothing there, or it cannot be read.
         """
         path = os.fspath(reference)
         if isinstance(path, str) and path.startswith(("file://", "local://")):
@@ -61,7 +61,7 @@ class Sources:
             return self._remote.read(path)
         if self.storage_options:
             raise UnreadableImageError(
-                "a local path, and storage_options are for URLs: leave them out, or score URLs apart"
+                "storage_options are for URLs, and this is a local path: leave them out, or score URLs separately"
             )
         return _read_file(path)
 
@@ -72,9 +72,9 @@ class Sources:
 
 def _read_file(path: str | bytes) -> bytes:
     try:
-        _check_file(os.stat(path))  # first: opening some devices does things
+        _check_file(os.stat(path))  # first: opening some devices has side effects
         with open(path, "rb", opener=_open_nonblocking) as file:
-            _check_file(os.fstat(file.fileno()))  # again: it may be another by now
+            _check_file(os.fstat(file.fileno()))  # again: it may have been replaced
             content = file.read()
     except UnreadableImageError:
         raise
@@ -85,16 +85,16 @@ def _read_file(path: str | bytes) -> bytes:
     except PermissionError as error:
         raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UnreadableImageError(f"cannot be opened ({_first_line(error)}): check its name and its folder") from error
+        raise UnreadableImageError(f"cannot be opened ({_first_line(error)}): check its name and folder") from error
     except MemoryError as error:
-        raise UnreadableImageError("larger than the memory that is free: scale it down") from error
-    if not content:  # None: a file of the kernel's that has nothing to say now
+        raise UnreadableImageError("larger than the free memory: scale it down") from error
+    if not content:  # None: a kernel file without content
         raise UnreadableImageError("empty file (0 bytes): copy or download it again")
     return content
 
 
 def _open_nonblocking(path: str | bytes, flags: int) -> int:
-    """Open a file as `open` does, but a FIFO with nobody at its other end too."""
+    """Open a file without blocking on a FIFO that has no writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -103,9 +103,9 @@ def _check_file(status: os.stat_result) -> None:
         raise UnreadableImageError("a folder, not an image: give the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
-    if status.st_size > LARGEST_FILE:
+    if status.st_size > MAX_FILE_BYTES:
         raise UnreadableImageError(
-            f"a file of {status.st_size:,} bytes, more than the {LARGEST_FILE:,} that are read: scale it down"
+            f"a file of {status.st_size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}: scale it down"
         )
 
 

@@ -1,7 +1,7 @@
-"""Decoding in a process of its own: it takes no share of the caller's GIL, and takes nothing along when it is killed.
+"""Decoding in a worker process: without the caller's GIL, and a crash of the decoder does not crash the caller.
 
-The process is started by hand, for `multiprocessing` would run the caller's main module again. It gets the bytes of a
-file and gives pixels back, both through pipes; what it cannot decode the caller decodes himself, and so learns why.
+The process is not started by `multiprocessing`, which would run the caller's main module again. It gets the bytes of
+a file and returns pixels, both through pipes. What it cannot decode, the caller decodes itself, to get the reason.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from resmem_plugin.core.images.reader import DecodeMode, ImageReader
 
 _CODE = f"import sys; sys.path[:] = sys.argv[3:]; from {__name__} import serve; serve(*sys.argv[1:3])"
 _READY = b"resmem-plugin decodes\n"
-_REQUEST = struct.Struct("<qQ")  # the most pixels an image may have, -1 for any number; bytes of the file that follows
+_REQUEST = struct.Struct("<qQ")  # the limit of pixels, -1 for none; bytes of the file that follows
 _DECODED, _CLIPPED, _FAILED, _MEMORY = b"+", b"!", b"-", b"m"
 _ANSWER_BYTES = math.prod(INPUT_SHAPE)
-_TRIES = 2
+_MAX_TRIES = 2
 _PIPE_BYTES = 1 << 20
 _EXIT_TIMEOUT_S = 5
 
@@ -42,7 +42,7 @@ class _Running(NamedTuple):
 
 
 class DecodeProcess:
-    """Decodes for one thread, in a process that is started when it is needed, and anew when it was killed.
+    """Decodes for one thread, in a process that is started when needed, and again after it was killed.
 
     Args:
         reader: the decode mode and EXIF policy.
@@ -51,65 +51,68 @@ class DecodeProcess:
     def __init__(self, reader: ImageReader) -> None:
         self._options = (reader.decode, str(int(reader.exif_transpose)))
         self._running: _Running | None = None
-        self._can_start = bool(sys.executable) and not getattr(sys, "frozen", False)  # else -c would start a program
+        self._can_start = bool(sys.executable) and not getattr(
+            sys, "frozen", False
+        )  # where -c would start the frozen program
 
     def decode(self, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
-        """The first picture of a file: uint8 (227, 227, 3), and whether its tones were clipped.
+        """Decode the first image of a file.
 
         Returns:
-            None, if there is none that the process can decode, or no process can be had.
+            uint8 (227, 227, 3), and whether its values were clipped; None if the process cannot decode it, or cannot be
+            started.
 
         Raises:
-            UnreadableImageError: if it needs more memory than there is, or the process was killed over it and another
-                one too.
+            UnreadableImageError: if it needs more memory than is available, or two processes were killed while
+                decoding it.
         """
-        ended = 0
-        for _ in range(_TRIES):
+        exit_code = 0
+        for _ in range(_MAX_TRIES):
             if self._running is None and not self._start():
                 return None
             try:
                 return _ask(cast("_Running", self._running), content)
             except (BrokenPipeError, EOFError):
-                ended = self.close(patience_s=_EXIT_TIMEOUT_S)
+                exit_code = self.close(timeout_s=_EXIT_TIMEOUT_S)
             except UnreadableImageError:
                 raise
             except BaseException:
-                self.close()  # for it may have more to say, which would be taken for the next answer
+                self.close()  # its late answer would be taken for the next one
                 raise
         raise UnreadableImageError(
-            f"the process that decoded it ended ({_cause(ended)}), and so did another: it may need more memory than "
-            "there is, so scale it down, or decode fewer at once with num_workers"
+            f"the process that decoded it ended ({_cause(exit_code)}), and so did a second one: it may need more "
+            "memory than is available, so scale it down, or decode fewer at once with num_workers"
         )
 
-    def close(self, patience_s: float = 0) -> int:
-        """End the process: its exit code, or the negative number of the signal that killed it.
+    def close(self, timeout_s: float = 0) -> int:
+        """End the process, and return its exit code, or the negative number of the signal that killed it.
 
         Args:
-            patience_s: wait that long for it to end by itself.
+            timeout_s: seconds to wait for it to end by itself.
         """
         running, self._running = self._running, None
         if running is None:
             return 0
         with contextlib.suppress(subprocess.TimeoutExpired):
-            running.process.wait(patience_s)
-        running.process.kill()  # not by closing its pipe: a process that the caller forked may hold that open
+            running.process.wait(timeout_s)
+        running.process.kill()  # closing its pipe is not enough: a forked process may hold that open
         with contextlib.suppress(BrokenPipeError), running.process:  # which closes the pipes
             pass
         return running.process.returncode
 
     def _start(self) -> bool:
-        """Start the process, and wait until it can be asked; where that fails once it is not tried again."""
+        """Start the process, and wait until it is ready; after a failure it is not tried again."""
         if not self._can_start:
             return False
         self._can_start = False
-        package = str(Path(__file__).parents[3])  # an empty entry of the path would be whatever folder this runs in
+        package = str(Path(__file__).parents[3])  # an empty entry of sys.path would be the current folder
         try:
             process = subprocess.Popen(  # noqa: S603 (this package's own code)
                 [sys.executable, "-c", _CODE, *self._options, *filter(None, map(str, sys.path)), package],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-                start_new_session=True,  # Ctrl-C is the caller's to hear
+                start_new_session=True,  # Ctrl-C is handled by the caller
             )
         except (OSError, ValueError):
             return False
@@ -118,9 +121,9 @@ class DecodeProcess:
             import fcntl
 
             for pipe in self._running[1:]:
-                with contextlib.suppress(OSError):  # a user's pipes may be used up; the usual ones are only slower
+                with contextlib.suppress(OSError):  # at a user's limit; default pipes are only slower
                     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        for line in self._running.answers:  # something else may print as Python starts
+        for line in self._running.answers:  # something else may print while Python starts
             if line.endswith(_READY):
                 self._can_start = True
                 return True
@@ -145,12 +148,12 @@ def _ask(running: _Running, content: bytes) -> tuple[npt.NDArray[np.uint8], bool
 
 
 def serve(decode: DecodeMode, exif_transpose: str) -> None:
-    """What the process does: decode what comes through standard input, until that is closed."""
+    """The process's main loop: decode what arrives on standard input, until that is closed."""
     reader = ImageReader(decode=decode, exif_transpose=exif_transpose == "1")
-    if sys.stderr is None:  # the caller's is closed, and the next file to be opened would stand in its place
+    if sys.stderr is None:  # closed by the caller: the next file opened would take its number
         os.open(os.devnull, os.O_WRONLY)
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever prints must not do so among the answers
+    os.dup2(2, 1)  # prints must not mix with the answers
     with contextlib.suppress(BrokenPipeError, EOFError):
         answers.write(_READY)
         while True:
@@ -164,7 +167,7 @@ def _answer(reader: ImageReader, content: bytes) -> bytes:
     try:
         opened = reader.open(content)
         return (_CLIPPED if opened.clipped else _DECODED) + pixels(opened.image).tobytes()
-    except Exception as error:  # the caller will see it himself, but for what could cost him his life
+    except Exception as error:  # the caller gets the error itself, unless it could crash the caller
         return _MEMORY if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError) else _FAILED
 
 

@@ -1,8 +1,8 @@
-"""Load the weights, and `ResMem`, the network that can come with them.
+"""Loads the weights, and `ResMem`, the network that can be built with them.
 
 They are read without unpickling code, and kept as safetensors in a per-user cache folder, so that the next load maps
-the file instead of reading it. What lies in that folder is trusted, as what lies in site-packages is: it is not hashed
-again at every start.
+the file instead of reading it. Files in that folder are trusted, like those in site-packages: they are not hashed again
+at every start.
 """
 
 from __future__ import annotations
@@ -27,12 +27,22 @@ class ResMem(ResMemNetwork):
     """ResMem, with upstream's state dict: a drop-in for `resmem.ResMem`.
 
     Args:
-        pretrained: load the published weights (see `find_weights`) instead of initialising 131 million at random.
+        pretrained: load the published weights (see `find_weights`) instead of random ones.
         cruise_altitude: width of `conv3` and `conv4`; the published weights have 384.
 
     Raises:
-        WeightsError: with `pretrained=True`, if the published weights cannot be had.
+        WeightsError: with `pretrained=True`, if the published weights are not found or damaged.
         ValueError: with `pretrained=True` and another `cruise_altitude` than theirs.
+
+    Examples:
+        >>> import torch
+        >>> from PIL import Image
+        >>> from resmem_plugin import ResMem, transformer
+        >>> model = ResMem(pretrained=True).eval()
+        >>> with torch.inference_mode():
+        ...     score = model(transformer(Image.open("coffee.png")))
+        >>> round(score.item(), 2)
+        0.88
     """
 
     def __init__(self, pretrained: bool = False, cruise_altitude: int = 384) -> None:
@@ -47,7 +57,7 @@ class ResMem(ResMemNetwork):
 
 
 def load_resmem(weights: WeightsFile, *, keep: bool = True) -> ResMem:
-    """The network with these weights, without first initialising it; see `load_weights`."""
+    """The network with these weights, without random initialisation; see `load_weights`."""
     with torch.device("meta"):
         network = ResMem()
     network.load_state_dict(load_weights(weights, keep=keep), assign=True)
@@ -55,16 +65,16 @@ def load_resmem(weights: WeightsFile, *, keep: bool = True) -> ResMem:
 
 
 def load_weights(weights: WeightsFile, *, keep: bool = True) -> dict[str, Tensor]:
-    """Load a state dict on the CPU, from the cache if it is there; otherwise convert it and keep it there.
+    """Load a state dict on the CPU, from the cache if possible; otherwise convert it, and write it to the cache.
 
     The tensors map the cached file privately: changing them does not change the file.
 
     Args:
         weights: the file.
-        keep: False for one who keeps it in another form: then it is not converted.
+        keep: write the converted weights to the cache; False for an engine that keeps another form of them.
 
     Raises:
-        WeightsCorruptError: if the file has another hash, is cut short, or holds another network's tensors.
+        WeightsCorruptError: if the file has another hash, is truncated, or holds another network's tensors.
     """
     if not weights.trusted:
         verify(weights)
@@ -80,7 +90,7 @@ def load_weights(weights: WeightsFile, *, keep: bool = True) -> dict[str, Tensor
             f"{weights.path} does not hold ResMem's state dict: {len(wrong)} entries are missing, unknown, or of "
             f"another shape or dtype, such as {', '.join(wrong[:3])}"
         )
-    _logger.warning("ResMem's weights are used under the %s.", LICENCE)  # said once: the next load is from the cache
+    _logger.warning("ResMem's weights are used under the %s.", LICENCE)  # logged once: the next load is from the cache
     if not keep:
         return state
     _keep(state, weights)
@@ -93,8 +103,8 @@ def _read(weights: WeightsFile) -> dict[str, Tensor]:
             return safetensors.torch.load_file(weights.path)
         state: dict[str, Tensor] = torch.load(weights.path, map_location="cpu", weights_only=True, mmap=True)
         return state
-    except Exception as error:  # a damaged zip, a refused pickle, an old format: whatever it is, these are no weights
-        raise WeightsCorruptError(  # without torch's words: they recommend to run the code
+    except Exception as error:  # a damaged zip, a refused pickle, an old format
+        raise WeightsCorruptError(  # without torch's message, which recommends to run the code
             f"{weights.path} cannot be read as a state dict without running code from it ({type(error).__name__}): "
             "save one with safetensors.torch.save_file"
         ) from error
@@ -118,7 +128,7 @@ def _load_cached(weights: WeightsFile) -> dict[str, Tensor] | None:
             if (file.metadata() or {}).get("sha256") != weights.sha256:
                 return None
         return safetensors.torch.load_file(weights.cached)
-    except (OSError, safetensors.SafetensorError):  # not there, or damaged: it is made again
+    except (OSError, safetensors.SafetensorError):  # missing or damaged: it is written again
         return None
 
 
@@ -130,7 +140,7 @@ def _keep(state: dict[str, Tensor], weights: WeightsFile) -> None:
             safetensors.torch.save_file(tensors, unfinished, metadata={"sha256": weights.sha256, "licence": LICENCE})
     except (OSError, safetensors.SafetensorError) as error:
         warn(
-            f"the converted weights could not be kept in {weights.cached.parent} ({error}): every start will be "
+            f"the converted weights could not be written to {weights.cached.parent} ({error}): every start will be "
             "slower. Make the folder writable, or set RESMEM_CACHE_DIR to one that is",
             CacheWarning,
         )

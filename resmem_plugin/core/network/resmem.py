@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resmem_plugin.core.images.preprocess import INPUT_SIZE
 from resmem_plugin.core.network.resnet import ResNet152
 
-INPUT_SIZE = 227
 EMBEDDING_SIZE = 256
 
 
 class ResMemNetwork(nn.Module):
-    """The network alone: it reads no weights, and its state dict has upstream's 956 entries.
+    """The network without weights; its state dict has upstream's 956 entries.
 
     `features` is a whole ResNet-152; its 1000 logits join the 9216 outputs of the convolutional branch
     and go through seven fully connected layers to one sigmoid.
@@ -42,7 +42,7 @@ class ResMemNetwork(nn.Module):
         self.fc11 = nn.Linear(512, EMBEDDING_SIZE)
         self.fc12 = nn.Linear(EMBEDDING_SIZE, 1)
         self.drp6 = nn.Dropout(0.5)
-        self.drp7 = nn.Dropout(0.5)  # upstream has it and never uses it; kept so that the modules correspond
+        self.drp7 = nn.Dropout(0.5)  # upstream has it and does not use it; kept so that the modules correspond
         self.drp8 = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,14 +66,28 @@ class ResMemNetwork(nn.Module):
         return scores if x.dim() == 4 else scores.squeeze(0)
 
     def regress(self, embeddings: Tensor) -> Tensor:
-        """What `embed` gives -> memorability: (B, 256) -> (B, 1)."""
+        """Embeddings (B, 256) -> memorability (B, 1).
+
+        Examples:
+            >>> import torch
+            >>> from resmem_plugin import ResMem
+            >>> ResMem(pretrained=True).regress(torch.zeros(2, 256)).shape
+            torch.Size([2, 1])
+        """
         return torch.sigmoid(self.fc12(embeddings).float())
 
     def embed(self, x: Tensor) -> Tensor:
         """The activations of the head's last hidden layer: (B, 3, 227, 227) -> (B, 256).
 
         The head runs in the precision of its weights even under autocast: it is 0.5 % of the work, and in bfloat16
-        scores near 0.8 would lie 0.004 apart.
+        scores near 0.8 would be 0.004 apart.
+
+        Examples:
+            >>> import torch
+            >>> from resmem_plugin import ResMem
+            >>> model = ResMem(pretrained=True).eval()
+            >>> model.embed(torch.zeros(2, 3, 227, 227)).shape
+            torch.Size([2, 256])
         """
         trunk = torch.cat([self._convolutions(x), self.features(x)], dim=1)
         with torch.autocast(x.device.type, enabled=False):
@@ -92,6 +106,6 @@ class ResMemNetwork(nn.Module):
 
 
 def _pool_and_normalise(x: Tensor) -> Tensor:
-    """Max-pool, then normalise over 5 channels: in float32, for half precision has no kernel, or overflows."""
+    """Max-pool, then normalise over 5 channels, in float32: half precision has no kernel, or overflows."""
     pooled = F.max_pool2d(x, kernel_size=3, stride=2)
     return F.local_response_norm(pooled.float(), size=5).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Find and verify the weights, without torch; `pretrained` loads them.
+"""Finds and verifies the weights, without torch; `pretrained` loads them.
 
 The published weights are never part of this package: they come from the PyPI distribution `resmem` 1.1.6, under the
 University of Chicago's ResMem Non-commercial License. They are recognised by their SHA-256.
@@ -22,7 +22,7 @@ PUBLISHED_SHA256 = "8e4b8ab0ac338909add68a674e9bd4c1602350731abe7f97bc060dc15970
 
 LICENCE = (
     "University of Chicago ResMem Non-commercial License: research and other non-commercial use only; "
-    "it stands in the `resmem` distribution that brings the weights"
+    "it is in the `resmem` distribution with the weights"
 )
 
 _INSTALL = 'pip install "resmem-plugin[weights]"'
@@ -36,10 +36,10 @@ class WeightsFile:
     """A weights file and the SHA-256 it must have.
 
     Attributes:
-        path: where it lies.
+        path: the file.
         sha256: the hash it must have; by default that of the published weights.
-        trusted: whether a copy in the cache may stand for it without reading the file again: so for an installed
-            distribution, whose files pip has checked, and not for a path that somebody named.
+        trusted: whether a converted copy in the cache may be used without reading the file again: true for an installed
+            distribution, whose files pip has checked, and false for a path given by the user.
     """
 
     path: Path
@@ -48,12 +48,12 @@ class WeightsFile:
 
     @property
     def cached(self) -> Path:
-        """Where the converted copy lies, or will."""
+        """The path of the converted copy, which may not exist yet."""
         return cache_folder() / f"weights-{self.sha256}.safetensors"
 
 
 def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
-    """Find the weights, without reading them.
+    """Find the weights file, without reading it.
 
     Args:
         path: the published `model.pt`, or a safetensors or PyTorch file of a state dict of the same network named with
@@ -74,7 +74,7 @@ def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
         )
         if not weights.path.is_file():
             raise WeightsNotFoundError(
-                f"no weights file at {weights.path}: correct the path, or leave it (and RESMEM_WEIGHTS) out and "
+                f"no weights file at {weights.path}: correct the path, or remove it (and RESMEM_WEIGHTS) and "
                 f"install the published weights with {_INSTALL}"
             )
     else:
@@ -93,10 +93,10 @@ def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:
 
 
 def verify(weights: WeightsFile) -> None:
-    """Compare a file's SHA-256 with the one it must have.
+    """Check the SHA-256 of a weights file.
 
     Raises:
-        WeightsCorruptError: if they differ.
+        WeightsCorruptError: if it is another one.
     """
     digest = hashlib.sha256()
     with open(weights.path, "rb") as file:
@@ -106,8 +106,8 @@ def verify(weights: WeightsFile) -> None:
     if found != weights.sha256:
         raise WeightsCorruptError(
             f"{weights.path} ({weights.path.stat().st_size:,} bytes) has SHA-256 {found}, not {weights.sha256}: it is "
-            f"damaged, cut short, or not the published weights. Get these with `{_REINSTALL}`; to use other weights on "
-            f"purpose, name their hash: weights='{weights.path}#sha256={found}'"
+            f"damaged, truncated, or not the published weights. Install these with `{_REINSTALL}`; to use other "
+            f"weights on purpose, give their hash: weights='{weights.path}#sha256={found}'"
         )
 
 

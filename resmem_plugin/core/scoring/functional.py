@@ -22,12 +22,13 @@ def score_images(images: Iterable[object], **scorer_options: Any) -> npt.NDArray
         scorer_options: as for `Scorer`.
 
     Returns:
-        Memorability in [0, 1], float32 array (N,), NaN where an image failed. A `FailedImagesWarning` counts those and
-        gives the first one's reason; `Scorer.score` has them all.
+        Memorability in [0, 1], float32 array (N,), NaN where an image failed. A `FailedImagesWarning` has their number
+        and the first error; `Scorer.score` returns the error of each.
 
-    Example:
-        >>> score_images([photo]).round(3)
-        array([0.873], dtype=float32)
+    Examples:
+        >>> from resmem_plugin import score_images
+        >>> score_images(["coffee.png", "rocket.jpg"]).round(2)
+        array([0.88, 0.64], dtype=float32)
     """
     listed = list(iterable_of_images(images))
     scores = Scorer(**scorer_options).score(listed, errors="coerce")

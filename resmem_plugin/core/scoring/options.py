@@ -52,7 +52,8 @@ class ScorerOptions:
         OptionError: for a value of the wrong kind. Whether this machine has a device, engine or precision is checked
             when a `Scorer` is built.
 
-    Example:
+    Examples:
+        >>> from resmem_plugin import Scorer, ScorerOptions
         >>> options = ScorerOptions(device="cpu", batch_size=16)
         >>> options.changed
         ['device', 'batch_size']
@@ -88,7 +89,7 @@ class ScorerOptions:
     @property
     def changed(self) -> list[str]:
         """The names of the options that differ from their defaults."""
-        return [each.name for each in fields(self) if getattr(self, each.name) is not each.default]
+        return [each.name for each in fields(self) if _differs(getattr(self, each.name), each.default)]
 
     def check_unused(self) -> None:
         """Check that no option was given beside a scorer.
@@ -119,6 +120,10 @@ def provenance_of(options: ScorerOptions, engine: EngineInfo) -> Provenance:
 def available_cores() -> int:
     """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _differs(value: object, default: object) -> bool:
+    return value is not default and not (isinstance(value, (bool, str)) and value == default)
 
 
 def _check_positive(name: str, value: object) -> None:

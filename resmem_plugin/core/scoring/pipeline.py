@@ -1,6 +1,6 @@
-"""Decode, batch, forward: in order, in bounded memory, and with decoding overlapping the forward pass.
+"""Decode, batch, forward: in order, in bounded memory, with decoding and the forward pass overlapping.
 
-With a cache, an image whose score is kept is neither decoded nor waits for a batch.
+With a cache, an image whose score is in it is neither decoded nor part of a batch.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from resmem_plugin.core.cache.scores import CachedScore, CacheSession
 from resmem_plugin.core.engines.base import Engine, jpeg_decoder
 from resmem_plugin.core.errors import ClippedImagesWarning, ImageError, UnreadableImageError, warn
 from resmem_plugin.core.images.reader import ImageReader
-from resmem_plugin.core.scoring.preparation import FETCH_THREADS, Decoders, Prepared
+from resmem_plugin.core.scoring.preparation import MAX_FETCH_THREADS, Decoders, Prepared
 
 _MAX_WAIT_BATCHES = 4
-"""With a cache, a batch goes forward before it is full when it has this many times its size of images in all."""
+"""With a cache, a batch is submitted before it is full once this many times its size of images have been prepared."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image."""
+    """The result of one image."""
 
     memorability: float
     clipped: bool
@@ -48,18 +48,18 @@ def run(
     cached: CacheSession | None = None,
     processes_after: int | None = None,
 ) -> Iterator[Outcome]:
-    """Score images lazily: one outcome for each, in order, holding no more than about three batches in memory.
+    """Score images lazily: one outcome per image, in order, with about three batches in memory.
 
     Args:
-        images: references to images; a generator is read about two batches lookahead, and no more than six.
+        images: references to images; a generator is read about two batches ahead, at most six.
         reader: turns a reference into an image.
         engine: runs the network.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
         num_workers: images decoded at once.
         cached: the cache session; new scores are added to it, a batch at a time and before they are yielded.
-        processes_after: images that each worker decodes itself before it has a process of its own do it; None: all.
+        processes_after: images that each worker decodes before it starts a process for the rest; None: all.
 
-    Closing the iterator, or an interrupt within it, ends the work at once.
+    Closing the iterator, or an interrupt in it, stops the work at once.
     """
     failures: list[Exception] = []
     upcoming = _defer_error(images, failures)
@@ -72,24 +72,24 @@ def run(
         jpeg_decoder(engine, reader.decode, exif_transpose=reader.exif_transpose),
     )
     prepared: list[Prepared] = []
-    waiting = 0  # of these, for the network
-    begun: deque[tuple[list[Prepared], _Scores]] = deque()
+    waiting = 0  # how many of these need the network
+    in_flight: deque[tuple[list[Prepared], _Scores]] = deque()
     try:
         while True:
-            room = 2 * batch_size + FETCH_THREADS - len(pending)
+            room = 2 * batch_size + MAX_FETCH_THREADS - len(pending)
             pending.extend(decoders.submit(image) for image in islice(upcoming, room))
             if not pending:
                 break
             prepared.append(pending.popleft().result())
             waiting += prepared[-1].pixels is not None
             if _is_due(len(prepared), waiting, batch_size, cached):
-                begun.append((prepared, _begin(prepared, engine)))
+                in_flight.append((prepared, _submit(prepared, engine)))
                 prepared, waiting = [], 0
-                if len(begun) > engine.lookahead:
-                    yield from _finish(*begun.popleft(), cached)
-        begun.append((prepared, _begin(prepared, engine)))
-        while begun:
-            yield from _finish(*begun.popleft(), cached)
+                if len(in_flight) > engine.lookahead:
+                    yield from _finish(*in_flight.popleft(), cached)
+        in_flight.append((prepared, _submit(prepared, engine)))
+        while in_flight:
+            yield from _finish(*in_flight.popleft(), cached)
     finally:
         decoders.close()
         reader.close()
@@ -98,7 +98,7 @@ def run(
 
 
 def warn_of_clipped(indices: Sequence[int]) -> None:
-    """Emit one `ClippedImagesWarning` for the images at these places in the input."""
+    """Emit one `ClippedImagesWarning` for the images at these positions in the input."""
     shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
     warn(
         f"{len(indices)} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's recipe "
@@ -108,7 +108,7 @@ def warn_of_clipped(indices: Sequence[int]) -> None:
 
 
 def _defer_error(images: Iterable[object], failures: list[Exception]) -> Iterator[object]:
-    """Keep an error of the caller's iterable for later: the images before it are scored first."""
+    """Defer an error of the caller's iterable: the images before it are scored first."""
     try:
         yield from images
     except Exception as error:
@@ -116,17 +116,17 @@ def _defer_error(images: Iterable[object], failures: list[Exception]) -> Iterato
 
 
 def _is_due(prepared: int, waiting: int, batch_size: int, cached: CacheSession | None) -> bool:
-    """Whether so many images make a batch.
+    """Whether the prepared images are submitted as a batch.
 
-    Without a cache those in the same places do, whatever fails among them, so that a resumed run makes the same ones.
-    With one they are as many as wait for the network, and images at the head that do not wait go at once.
+    Without a cache a batch has the same positions, whatever fails among them, so that a resumed run has the same
+    batches. With a cache it is filled with images that need the network, and leading images that do not are passed on.
     """
     if cached is None:
         return prepared == batch_size
     return waiting in (0, batch_size) or prepared == _MAX_WAIT_BATCHES * batch_size
 
 
-def _begin(prepared: list[Prepared], engine: Engine) -> _Scores:
+def _submit(prepared: list[Prepared], engine: Engine) -> _Scores:
     batch = [item.pixels for item in prepared if item.pixels is not None]
     return engine.submit(np.stack(batch)) if batch else _no_scores
 
@@ -147,9 +147,9 @@ def _finish(prepared: list[Prepared], scores_of_batch: _Scores, cached: CacheSes
 def _outcome(item: Prepared, score: float) -> Outcome:
     if item.error is not None:
         return Outcome(math.nan, item.clipped, item.error)
-    if item.kept is not None:
-        return Outcome(item.kept.memorability, item.clipped, None)
+    if item.cached is not None:
+        return Outcome(item.cached.memorability, item.clipped, None)
     if not math.isfinite(score):
-        reason = f"the network returned {score}: look at its weights, or use precision='fp32'"
+        reason = f"the network returned {score}: check its weights, or use precision='fp32'"
         return Outcome(math.nan, item.clipped, UnreadableImageError(reason))
     return Outcome(score, item.clipped, None)

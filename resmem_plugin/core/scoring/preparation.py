@@ -1,4 +1,4 @@
-"""Threads that turn references to images into what the network sees, several at a time."""
+"""Threads that read, decode and preprocess images, several at a time."""
 
 from __future__ import annotations
 
@@ -25,25 +25,29 @@ from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.images.sources import is_url
 from resmem_plugin.core.images.worker_process import DecodeProcess
 
-FETCH_THREADS = 16
-"""Images fetched at once: enough to hide a network's latency, few enough not to offend a server."""
+MAX_FETCH_THREADS = 16
+"""URLs fetched at once: enough to hide a network's latency, few enough for a server."""
 
-_JPEGS_AT_ONCE, _PIXELS_AT_ONCE = 64, 64_000_000
-"""What a card decodes at once, if as many wait: JPEGs, and their pixels, of which one alone may have more."""
+_MAX_JPEGS, _MAX_JPEG_PIXELS = 64, 64_000_000
+"""Limits of a batch of JPEGs for a CUDA device; a single JPEG may have more pixels."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What became of one image before the network: its input, a score that was kept, or the reason for neither.
+    """One image before the network: its pixels, its score in the cache, or why there is neither.
 
     Attributes:
-        key: what to keep the score by, if it is to be kept.
+        pixels: the network's input, uint8 (227, 227, 3).
+        clipped: whether its conversion to 8 bits clipped values.
+        error: why it cannot be scored.
+        cached: its score, if it is in the cache.
+        key: the key for its score in the cache, if there is one.
     """
 
     pixels: npt.NDArray[np.uint8] | None = None
     clipped: bool = False
     error: ImageError | None = None
-    kept: CachedScore | None = None
+    cached: CachedScore | None = None
     key: bytes | None = None
 
 
@@ -51,7 +55,7 @@ _Work: TypeAlias = "tuple[Future[Prepared], object] | None"
 
 
 class _JPEG(NamedTuple):
-    """A JPEG for the card to decode; its `content` is for a CPU if the card could not."""
+    """A JPEG to decode on the device; if that fails, its `content` is decoded on the CPU."""
 
     future: Future[Prepared]
     content: bytes
@@ -60,22 +64,22 @@ class _JPEG(NamedTuple):
 
 
 class Decoders:
-    """Threads that prepare images: `num_workers` that decode, and, once there is a URL, more that fetch for them.
+    """Threads that prepare images: `num_workers` that decode, and, from the first URL on, others that fetch.
 
-    They are daemons: unlike an executor's, a hung download cannot keep the process from ending. Each that decodes has a
-    process do it once it has decoded `processes_after` images. Where a card decodes JPEGs, one more thread gives it
-    those that wait.
+    They are daemons: unlike an executor's threads, a hung download cannot keep the process from ending. Each decoding
+    thread uses a worker process after `processes_after` images. If a CUDA device decodes JPEGs, one more thread passes
+    them on in batches.
     """
 
     def __init__(
         self,
         reader: ImageReader,
         num_workers: int,
-        kept: CacheSession | None,
+        cache: CacheSession | None,
         processes_after: int | None,
         decode_jpegs: DecodeJPEGs | None,
     ) -> None:
-        self._reader, self._kept, self._processes_after = reader, kept, processes_after
+        self._reader, self._cache, self._processes_after = reader, cache, processes_after
         self._to_fetch: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._to_decode: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._jpegs: queue.SimpleQueue[_JPEG | None] | None = None
@@ -88,12 +92,12 @@ class Decoders:
         _start(num_workers, self._decode)
 
     def submit(self, reference: object) -> Future[Prepared]:
-        """Have an image prepared."""
+        """Queue an image."""
         future: Future[Prepared] = Future()
         if is_url(reference):
             if not self._fetchers:
-                self._fetchers = FETCH_THREADS
-                _start(FETCH_THREADS, self._fetch)
+                self._fetchers = MAX_FETCH_THREADS
+                _start(MAX_FETCH_THREADS, self._fetch)
             self._to_fetch.put((future, reference))
             return future
         try:
@@ -103,7 +107,7 @@ class Decoders:
         return future
 
     def close(self) -> None:
-        """Let the threads end, each when it is done with the image in hand."""
+        """Stop the threads, each after its current image."""
         self._closed = True
         for _ in range(self._fetchers):
             self._to_fetch.put(None)
@@ -117,7 +121,7 @@ class Decoders:
             future, reference = work
             try:
                 self._to_decode.put((future, self._reader.fetch(reference)))
-            except BaseException as error:  # a panic of its own, say: else its future would never be done
+            except BaseException as error:  # any error: otherwise its future would never be done
                 future.set_result(_failed(error))
 
     def _decode(self) -> None:
@@ -127,41 +131,41 @@ class Decoders:
                 future, reference = work
                 decoded += 1
                 after = self._processes_after
-                helper = process if after is not None and decoded > after else None
+                worker = process if after is not None and decoded > after else None
                 try:
-                    self._prepare(future, reference, helper)
-                except BaseException as error:  # a decoder's panic, say: else its future would never be done
+                    self._prepare(future, reference, worker)
+                except BaseException as error:  # a decoder's panic, say: otherwise its future would never be done
                     future.set_result(_failed(error))
 
-    def _prepare(self, future: Future[Prepared], reference: object, helper: DecodeProcess | None) -> None:
-        if isinstance(reference, _JPEG):  # which the card has given back
-            future.set_result(self._decoded(reference.content, reference.key, helper))
+    def _prepare(self, future: Future[Prepared], reference: object, worker: DecodeProcess | None) -> None:
+        if isinstance(reference, _JPEG):  # which the device could not decode
+            future.set_result(self._decoded(reference.content, reference.key, worker))
             return
         content = self._reader.fetch(reference)
-        key = content_key(content) if self._kept and isinstance(content, bytes) else None
-        kept = self._kept.find(key) if self._kept and key else None
-        if kept is not None:
-            future.set_result(Prepared(clipped=kept.clipped, kept=kept))
+        key = content_key(content) if self._cache and isinstance(content, bytes) else None
+        cached = self._cache.find(key) if self._cache and key else None
+        if cached is not None:
+            future.set_result(Prepared(clipped=cached.clipped, cached=cached))
         elif self._jpegs is not None and isinstance(content, bytes) and (size := plain_jpeg_pixels(content)):
             self._jpegs.put(_JPEG(future, content, key, size))
         else:
-            future.set_result(self._decoded(content, key, helper))
+            future.set_result(self._decoded(content, key, worker))
 
     def _decoded(
         self,
         content: bytes | Image.Image | npt.NDArray[np.uint8],
         key: bytes | None,
-        helper: DecodeProcess | None,
+        worker: DecodeProcess | None,
     ) -> Prepared:
-        if helper is not None and isinstance(content, bytes) and (decoded := helper.decode(content)) is not None:
+        if worker is not None and isinstance(content, bytes) and (decoded := worker.decode(content)) is not None:
             return Prepared(*decoded, key=key)
         opened = self._reader.open(content)
         seen = pixels(opened.image)
-        kept = None
-        if self._kept and key is None:
+        cached = None
+        if self._cache and key is None:
             key = pixels_key(seen)
-            kept = self._kept.find(key)
-        return Prepared(seen if kept is None else None, opened.clipped, kept=kept, key=key)
+            cached = self._cache.find(key)
+        return Prepared(seen if cached is None else None, opened.clipped, cached=cached, key=key)
 
     def _decode_jpegs(self, decode: DecodeJPEGs, jpegs: queue.SimpleQueue[_JPEG | None]) -> None:
         for waiting in _batches(jpegs):
@@ -177,14 +181,14 @@ class Decoders:
 
 
 def _batches(jpegs: queue.SimpleQueue[_JPEG | None]) -> Iterator[list[_JPEG]]:
-    """What waits in the queue, as much at a time as may be decoded at once, until None comes out of it."""
+    """Batches of the JPEGs in the queue, within the limits, until a None in it."""
     following = jpegs.get()
     while following is not None:
-        waiting, room = [following], _PIXELS_AT_ONCE - following.pixels
+        waiting, room = [following], _MAX_JPEG_PIXELS - following.pixels
         try:
             while (following := jpegs.get_nowait()) is not None:
                 room -= following.pixels
-                if room < 0 or len(waiting) == _JPEGS_AT_ONCE:
+                if room < 0 or len(waiting) == _MAX_JPEGS:
                     break
                 waiting.append(following)
         except queue.Empty:
@@ -195,7 +199,7 @@ def _batches(jpegs: queue.SimpleQueue[_JPEG | None]) -> Iterator[list[_JPEG]]:
 
 
 def _snapshot(reference: object) -> object:
-    """The reference, or a copy of what it refers to: the caller may fill a buffer anew before its turn comes."""
+    """The reference, or a copy of a buffer, which the caller may overwrite before it is decoded."""
     with image_errors():
         if isinstance(reference, np.ndarray):
             return copy.copy(reference)
@@ -212,9 +216,9 @@ def _failed(error: BaseException) -> Prepared:
         reason = error
     else:
         reason = UnreadableImageError(f"cannot be read as an image: {type(error).__name__}: {error}")
-        reason.__cause__ = error  # of an object of the caller's, say: it costs this image only
-    told: BaseException | None = reason
-    while told is not None:  # the frames hold file, picture and future: a circle, which Python is slow to find
-        told.__traceback__ = None
-        told = told.__cause__ or told.__context__
+        reason.__cause__ = error  # of a caller's object, say: it costs this image only
+    chained: BaseException | None = reason
+    while chained is not None:  # the frames hold file, image and future: a reference cycle, collected late
+        chained.__traceback__ = None
+        chained = chained.__cause__ or chained.__context__
     return Prepared(error=reason)

@@ -1,4 +1,4 @@
-"""How far a run has come: a tqdm bar, or a callback of the caller's."""
+"""Progress of a run: a tqdm bar, or a callback."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from typing import TextIO, TypeAlias
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run has come, as a callback sees it; named as FiftyOne's progress bars name it.
+    """The progress of a run, for a callback; attributes are named as in FiftyOne's progress bars.
 
     Attributes:
         iteration: images done.
         total: images in all, or None if unknown.
         failed: images done that have no score.
-        elapsed_s: seconds since the run began.
+        elapsed_s: seconds since the start of the run.
+
+    Examples:
+        >>> from resmem_plugin import Scorer
+        >>> def report(progress):
+        ...     print(f"{progress.iteration} of {progress.total}, {progress.failed} failed")
+        >>> _ = Scorer().score(["coffee.png", "none.jpg"], errors="coerce", progress=report)
+        1 of 2, 0 failed
+        2 of 2, 1 failed
     """
 
     iteration: int
@@ -28,25 +36,25 @@ class Progress:
 
     @property
     def progress(self) -> float:
-        """The share that is done, 0 to 1; 0 if the total is unknown."""
+        """The fraction done, 0 to 1; 0 if the total is unknown."""
         return self.iteration / self.total if self.total else 0.0
 
 
 ProgressOption: TypeAlias = "bool | Callable[[Progress], object] | None"
-"""True or False: a bar or none. None: a bar on a terminal. A function: called with a `Progress` after every image."""
+"""True or False: a bar or none. None: a bar on a terminal. A function: called with a `Progress` after each image."""
 
 
 @contextlib.contextmanager
 def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[bool], None]]:
-    """Within the context, call the function it gives after each image with whether that image failed."""
+    """Yield a function to be called after each image with whether that image failed."""
     if callable(option):
-        began, done, failed = time.monotonic(), 0, 0
+        start_s, done, failed = time.monotonic(), 0, 0
 
         def call_back(is_failure: bool) -> None:
             nonlocal done, failed
             done += 1
             failed += is_failure
-            option(Progress(iteration=done, total=total, failed=failed, elapsed_s=time.monotonic() - began))
+            option(Progress(iteration=done, total=total, failed=failed, elapsed_s=time.monotonic() - start_s))
 
         yield call_back
         return
@@ -55,7 +63,7 @@ def reporting(option: ProgressOption, total: int | None) -> Iterator[Callable[[b
         yield lambda _: None
         return
 
-    from tqdm.auto import tqdm  # here, for looking for notebook widgets takes time
+    from tqdm.auto import tqdm  # here: it looks for notebook widgets, which takes time
 
     with tqdm(total=total, unit="image") as bar:
         failed = 0

@@ -46,24 +46,25 @@ class Scorer:
     In fp32, the default except on CUDA, scores are upstream's (`resmem` 1.1.6) within 1e-5. They depend neither on the
     batch size nor on the other images in a batch. Scorers with the same network share one copy of it.
 
-    A scorer can be pickled, for workers in other processes: its options go along, and the worker's weights must be the
-    same. A network of your own goes along itself.
+    A scorer can be pickled, for workers in other processes: as its options and the hash of its weights, which the
+    worker must have too. A network of your own is pickled with it.
+
+    The other arguments are the attributes of `ScorerOptions`, which describes them.
 
     Args:
         model: a network of your own instead of the weights: float images (B, 3, 227, 227) in [0, 1] -> (B, 1). A
             module is copied and put into eval mode.
-        device, engine, precision, batch_size, num_workers, decode, weights, cache, exif_transpose, storage_options,
-            calibration, processes: see `ScorerOptions`.
 
     Raises:
         OptionError: for an option that does not exist or is not available on this machine.
         WeightsError: if the weights are not found or damaged.
 
-    Example:
-        >>> scorer = Scorer(batch_size=2)
-        >>> for score in scorer.iter_scores([photo, "no-such-file.jpg"]):
+    Examples:
+        >>> from resmem_plugin import Scorer
+        >>> scorer = Scorer()
+        >>> for score in scorer.iter_scores(["coffee.png", "none.jpg"]):
         ...     print(score.index, round(score.memorability, 2), score.error)
-        0 0.87 None
+        0 0.88 None
         1 nan no such file: check the path, and the folder that relative paths start from
     """
 
@@ -103,7 +104,8 @@ class Scorer:
     def of(cls, options: ScorerOptions, model: Model | None = None) -> Scorer:
         """The scorer with these options: `Scorer(**options)`.
 
-        Example:
+        Examples:
+            >>> from resmem_plugin import Scorer, ScorerOptions
             >>> Scorer.of(ScorerOptions(batch_size=4)).batch_size
             4
         """
@@ -119,9 +121,7 @@ class Scorer:
         self.num_workers = options.num_workers or available_cores()
         self._cache = ScoreCache.of(options.cache) if options.cache else None
         self._reader = ImageReader(
-            decode=options.decode,
-            exif_transpose=options.exif_transpose,
-            storage_options=options.storage_options,
+            decode=options.decode, exif_transpose=options.exif_transpose, storage_options=options.storage_options
         )
         self._calibrating = threading.Lock()
         self._engine: Engine | None = None
@@ -133,13 +133,10 @@ class Scorer:
             self._engine = engine = engine_for_model(model, self._choice, weights_id)
             self._model = engine.model
             if options.cache and engine.weights.startswith("function:"):
-                raise OptionError(
-                    "a function cannot be recognised in a later run, so its scores cannot be cached: give an "
-                    "nn.Module, or no cache"
-                )
+                raise OptionError("scores of a function cannot be cached: give an nn.Module, or no cache")
             return
         self._weights = find_weights(options.weights)
-        if weights_id not in (None, self._weights.sha256):
+        if weights_id is not None and weights_id != self._weights.sha256:
             raise WeightsCorruptError(
                 f"this scorer was pickled with the weights {weights_id}, and {self._weights.path} has "
                 f"{self._weights.sha256}: install the same weights here"
@@ -211,9 +208,10 @@ class Scorer:
             ScoringError: with `errors="raise"` for an image that cannot be scored, with either if the model fails; its
                 `scores` are those of the images before.
 
-        Example:
-            >>> [round(score.memorability, 3) for score in Scorer().score([photo])]
-            [0.873]
+        Examples:
+            >>> from resmem_plugin import Scorer
+            >>> [round(score.memorability, 2) for score in Scorer().score(["coffee.png", "rocket.jpg"])]
+            [0.88, 0.64]
         """
         if errors not in ("raise", "coerce"):
             raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
@@ -244,9 +242,10 @@ class Scorer:
 
         An image that cannot be scored gives a `Score` with NaN and the reason.
 
-        Example:
-            >>> sum(score.ok for score in Scorer().iter_scores(iter([photo, b"not an image"])))
-            1
+        Examples:
+            >>> from resmem_plugin import Scorer
+            >>> [score.ok for score in Scorer().iter_scores(iter(["coffee.png", b"not an image"]))]
+            [True, False]
         """
         for index, outcome in enumerate(self._run(iterable_of_images(images))):
             yield _score(index, outcome)

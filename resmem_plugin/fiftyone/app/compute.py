@@ -13,34 +13,45 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import ResMemError
-from resmem_plugin.fiftyone.app.compute_form import answers, fill_form
-from resmem_plugin.fiftyone.app.requirements import missing_part
-from resmem_plugin.fiftyone.app.text import code, duration, figure, plain
-from resmem_plugin.fiftyone.app.widgets import ICONS, block
-from resmem_plugin.fiftyone.dataset.samples import images_of
-from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, dataset_of
+from resmem_plugin.fiftyone.app.compute_form import FormParams, add_inputs
+from resmem_plugin.fiftyone.app.requirements import missing_requirement
+from resmem_plugin.fiftyone.app.text import code_span, escape_markdown, format_duration, format_score
+from resmem_plugin.fiftyone.app.widgets import ICONS, block_form
+from resmem_plugin.fiftyone.dataset.samples import image_samples
+from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, root_dataset
 
 if TYPE_CHECKING:
     from resmem_plugin.fiftyone.dataset.run import ScoringRun
 
-_SHOWN_EVERY_S = 0.25
-_TOLD_EVERY_S = 10.0
+_APP_INTERVAL_S = 0.25
+_DELEGATED_INTERVAL_S = 10.0
 _WARMUP = 16
-"""Images after which the speed so far means something: they come in batches."""
+"""Images after which the speed is shown: they come in batches."""
 
 _logger = logging.getLogger(__name__)
 
 
 class ComputeMemorability(foo.Operator):
-    """Scores the images of a collection, or the objects in them."""
+    """Computes the memorability of images, or of the patches of a label field.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> import fiftyone.operators as foo
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples([fo.Sample(filepath="coffee.png"), fo.Sample(filepath="rocket.jpg")])
+        >>> compute_memorability = foo.get_operator("@resmem/memorability/compute_memorability")
+        >>> _ = compute_memorability(dataset, device="cpu")
+        >>> [round(score, 2) for score in dataset.values("memorability")]
+        []
+    """
 
     @property
     def config(self) -> Any:
-        """How the App shows and runs it."""
+        """The operator's configuration."""
         return foo.OperatorConfig(
             name="compute_memorability",
             label="Compute memorability",
-            description="Predict with ResMem how memorable each image, or each object, is",
+            description="Predict the memorability of images, or of the patches of a label field, with ResMem",
             dynamic=True,
             execute_as_generator=True,
             allow_immediate_execution=True,
@@ -67,7 +78,7 @@ class ComputeMemorability(foo.Operator):
         Args:
             delegate: queue it for `fiftyone delegated launch` instead of running it here.
         """
-        given = {
+        params = {
             "memorability_field": memorability_field,
             "patches_field": patches_field,
             "overwrite": overwrite,
@@ -79,11 +90,11 @@ class ComputeMemorability(foo.Operator):
         return foo.execute_operator(
             self.uri,
             {
-                "dataset": dataset_of(samples),
-                "view": images_of(samples, patches_field)[0].view(),  # all slices of a group, not only the active one
+                "dataset": root_dataset(samples),
+                "view": image_samples(samples, patches_field)[0].view(),  # all group slices, not only the active one
                 "request_delegation": delegate,
             },
-            params={name: value for name, value in given.items() if value is not None},
+            params={name: value for name, value in params.items() if value is not None},
         )
 
     def resolve_placement(self, ctx: Any) -> Any:  # noqa: ARG002
@@ -104,94 +115,106 @@ class ComputeMemorability(foo.Operator):
         form = types.Property(
             inputs, view=types.PromptView(label="Compute memorability", submit_button_label="Compute memorability")
         )
-        missing = missing_part()
+        missing = missing_requirement()
         if ctx.dataset is None:
-            block(inputs, "No data set is open", "Open a data set first: its images are what is scored.")
+            block_form(inputs, "No dataset is open", "Open a dataset first.")
         elif missing:
-            block(inputs, "Something is missing", missing)
+            block_form(inputs, "A requirement is missing", missing)
         else:
             inputs.view_target(ctx, action_description="Score", require_flat=True)
-            fill_form(ctx, inputs, ctx.target_view(require_flat=True))
+            add_inputs(ctx, inputs, ctx.target_view(require_flat=True))
         return form
 
     def execute(self, ctx: Any) -> Iterator[Any]:
-        """Score; in the App every error is shown, elsewhere it is raised."""
+        """Score; errors are shown in the App, and raised elsewhere."""
         if ctx.delegated or not _in_app(ctx):
             yield from self._steps(ctx)
             return
         try:
             yield from self._steps(ctx)
-        except Exception as error:  # the App would show nothing, and its dialog would stand still
+        except Exception as error:  # the App would show nothing, and its dialog would stay open
             _logger.exception("compute_memorability failed")
-            told = str(error) if isinstance(error, ResMemError) else f"{type(error).__name__}: {error}"
+            message = str(error) if isinstance(error, ResMemError) else f"{type(error).__name__}: {error}"
             yield ctx.ops.reload_dataset()
             yield ctx.ops.notify("Memorability could not be computed", variant="error")
-            yield _output(ctx, types.Error(label="Memorability could not be computed", description=plain(told)))
+            yield _output(
+                ctx, types.Error(label="Memorability could not be computed", description=escape_markdown(message))
+            )
 
     def _steps(self, ctx: Any) -> Iterator[Any]:
         from resmem_plugin.fiftyone.compute import prepare
 
         yield ctx.ops.set_progress(progress=0.0, label="Loading ResMem ...")
-        gc.collect()  # ends runs whose browser was closed: FiftyOne drops their generators without closing them
-        computation = prepare(ctx.target_view(require_flat=True), **answers(ctx), skip_failures=True)
-        yield from _score(ctx, computation)
+        gc.collect()  # closes runs whose browser was closed: FiftyOne drops their generators without closing them
+        params = FormParams.of(ctx.params)
+        run = prepare(
+            ctx.target_view(require_flat=True),
+            params.memorability_field,
+            patches_field=params.patches_field,
+            overwrite=params.overwrite,
+            skip_failures=True,
+            options=params.options,
+        )
+        yield from _score(ctx, run)
         if not ctx.delegated:
-            yield from _conclude(ctx, computation)
+            yield from _show_result(ctx, run)
 
 
 def _in_app(ctx: Any) -> bool:
-    """Whether the App asks, which always sends this, and not Python."""
+    """Whether the App sent the request: it always sends this parameter, Python never does."""
     return "sample_selection_style" in ctx.request_params
 
 
-def _score(ctx: Any, computation: ScoringRun) -> Iterator[Any]:
-    began = shown = time.monotonic()
-    every = _TOLD_EVERY_S if ctx.delegated else _SHOWN_EVERY_S
+def _score(ctx: Any, run: ScoringRun) -> Iterator[Any]:
+    start = shown = time.monotonic()
+    interval_s = _DELEGATED_INTERVAL_S if ctx.delegated else _APP_INTERVAL_S
     failed = 0
-    with contextlib.closing(computation.run()) as failures:
+    with contextlib.closing(run.run()) as failures:
         for done, is_failure in enumerate(failures, start=1):
             failed += is_failure
             now = time.monotonic()
-            if now - shown < every and done < computation.pending:
+            if now - shown < interval_s and done < run.pending:
                 continue
             shown = now
-            rate = done / (now - began)
-            label = f"{done:,} of {computation.pending:,}, {failed:,} failed"
-            if done >= _WARMUP or done == computation.pending:
+            rate = done / (now - start)
+            label = f"{done:,} of {run.pending:,}, {failed:,} failed"
+            if done >= _WARMUP or done == run.pending:
                 label += f", {rate:.1f} images/s"
-            if _WARMUP <= done < computation.pending:
-                label += f", about {duration((computation.pending - done) / rate)} left"
-            progress = {"progress": done / computation.pending, "label": label}
+            if _WARMUP <= done < run.pending:
+                label += f", about {format_duration((run.pending - done) / rate)} left"
+            progress = {"progress": done / run.pending, "label": label}
             if ctx.delegated:
                 ctx.set_progress(**progress)
             else:
-                computation.flush()  # it may be the last time: see above what becomes of a closed browser's run
+                run.flush()  # the browser may be closed, which drops this generator: see `_steps`
                 yield ctx.ops.set_progress(**progress)
 
 
-def _conclude(ctx: Any, computation: ScoringRun) -> Iterator[Any]:
-    """Show the scores in the App, and tell what was done."""
-    summary = computation.summary
+def _show_result(ctx: Any, run: ScoringRun) -> Iterator[Any]:
+    """Show the scores in the App, and a summary."""
+    summary = run.summary
     yield ctx.ops.reload_dataset()
-    shown = [field for field in ctx.active_fields or [] if field != summary.field]
-    yield ctx.ops.set_active_fields([*shown, summary.field])
-    told = (
-        f"{summary.scored:,} scored, {summary.failed:,} failed, {summary.skipped:,} had a score already. "
-        f"Memorability from {figure(summary.lowest)} to {figure(summary.highest)}, in {duration(summary.elapsed_s)}."
+    active = [field for field in ctx.active_fields or [] if field != summary.field]
+    yield ctx.ops.set_active_fields([*active, summary.field])
+    text = (
+        f"{summary.scored:,} scored, {summary.failed:,} failed, {summary.skipped:,} already had a score. "
+        f"Memorability from {format_score(summary.lowest)} to {format_score(summary.highest)}. "
+        f"Time: {format_duration(summary.elapsed_s)}."
     )
-    yield ctx.ops.notify(told, variant="warning" if summary.failed else "success")
-    label = f"Memorability is in the field {plain(summary.field)}"
+    yield ctx.ops.notify(text, variant="warning" if summary.failed else "success")
+    label = f"Scores are stored in the field {escape_markdown(summary.field)}"
     if not summary.failed:
-        yield _output(ctx, types.Success(label=label, description=told))
+        yield _output(ctx, types.Success(label=label, description=text))
         return
-    failures = "\n".join(f"- {code(failure)}" for failure in computation.first_failures)
-    more = "\n- ..." if summary.failed > len(computation.first_failures) else ""
-    where = f"{code(computation.field.error_path)} says why for each"
-    where += "." if "." in summary.field else "; the Memorability panel's button Failed shows them."
+    failures = "\n".join(f"- {code_span(failure)}" for failure in run.first_failures)
+    more = "\n- ..." if summary.failed > len(run.first_failures) else ""
+    hint = f"All errors are in the field {code_span(run.field.error_path)}."
+    if "." not in summary.field:
+        hint += " To view these samples, click Failed in the Memorability panel."
     yield _output(
         ctx,
-        types.Warning(label=label, description=told),
-        f"**Without a score**\n\n{failures}{more}\n\n{where}",
+        types.Warning(label=label, description=text),
+        f"**Failed**\n\n{failures}{more}\n\n{hint}",
     )
 
 

@@ -1,7 +1,8 @@
-"""The form of the operator `compute_memorability`: its inputs, and what the answers come to."""
+"""The form of the operator `compute_memorability`: its inputs, and a preview of the run."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fiftyone.operators import types
@@ -13,130 +14,147 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.network.weights import find_weights
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scoring.options import ScorerOptions, provenance_of
-from resmem_plugin.fiftyone.app.text import duration, plain
-from resmem_plugin.fiftyone.app.widgets import block, choice, refuse
+from resmem_plugin.fiftyone.app.text import escape_markdown, format_duration
+from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, mark_invalid
 from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
-from resmem_plugin.fiftyone.dataset.samples import count_of, images_of
+from resmem_plugin.fiftyone.dataset.samples import count_keys, image_samples
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields, label_root
 
-_WHOLE = "whole images"
+_WHOLE_IMAGES = "whole images"
 _MIN_TIMED = 100
-"""Images that a run must have scored for its speed to be taken for the next one's."""
+"""Images that the last run must have scored for its speed to be used as an estimate."""
 
 
-def fill_form(ctx: Any, inputs: Any, samples: Any) -> None:
-    """Add the inputs for scoring these samples, and what they come to."""
-    name = inputs.str(
+@dataclass(frozen=True, kw_only=True)
+class FormParams:
+    """The values of the form, with defaults for empty inputs.
+
+    Attributes:
+        memorability_field: the field to store the scores in.
+        patches_field: the label field whose patches are scored; None: whole images.
+        overwrite: recompute existing scores.
+        options: device, precision, batch size and workers.
+    """
+
+    memorability_field: str
+    patches_field: str | None
+    overwrite: bool
+    options: ScorerOptions
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> FormParams:
+        """The values in an operator's `ctx.params`.
+
+        Raises:
+            OptionError: for a value of the wrong kind.
+        """
+        patches_field = params.get("patches_field") or None
+        return cls(
+            memorability_field=params.get("memorability_field") or DEFAULT_FIELD,
+            patches_field=None if patches_field == _WHOLE_IMAGES else patches_field,
+            overwrite=_parse_bool("overwrite", params.get("overwrite")),
+            options=ScorerOptions(
+                device=params.get("device") or "auto",
+                precision=params.get("precision") or "auto",
+                batch_size=params.get("batch_size") or None,
+                num_workers=params.get("num_workers") or None,
+            ),
+        )
+
+
+def add_inputs(ctx: Any, inputs: Any, samples: Any) -> None:
+    """Add the inputs for scoring these samples, and the preview."""
+    field = inputs.str(
         "memorability_field",
-        label="Field for the scores",
+        label="Memorability field",
         default=DEFAULT_FIELD,
-        description="A float field, 0 to 1. Reasons for missing scores go into <field>_error",
+        description="The field to store the scores in (0 to 1). Errors are stored in <field>_error",
     )
-    objects = label_fields(samples)
-    if objects:
-        choice(
+    patches_fields = label_fields(samples)
+    if patches_fields:
+        dropdown(
             inputs,
             "patches_field",
-            [_WHOLE, *objects],
-            default=_WHOLE,
+            [_WHOLE_IMAGES, *patches_fields],
+            default=_WHOLE_IMAGES,
             label="What to score",
-            description="Whole images, or each object of a label field, cropped",
+            description="Whole images, or the patches of a label field",
         )
-    device = choice(inputs, "device", DEVICES, {"auto": "auto (GPU if there is one)"}, default="auto", label="Device")
-    choice(
+    device = dropdown(inputs, "device", DEVICES, {"auto": "auto (GPU if available)"}, default="auto", label="Device")
+    dropdown(
         inputs,
         "precision",
         PRECISIONS,
         {
-            "auto": "auto (fp32 on a CPU, fp16 on CUDA)",
-            "bf16": "bf16 (faster where the processor has it; scores move by .0045 at most)",
-            "int8": "int8 (fastest on a CPU; calibrated on a sample, once; scores move by .006 on average)",
+            "auto": "auto (fp16 on CUDA, else fp32)",
+            "bf16": "bf16 (fast on CPUs with AVX-512 BF16 or AMX; changes scores by at most 0.0045)",
+            "int8": "int8 (fastest on CPUs; calibrated once on a sample; changes scores by 0.006 on average)",
         },
         default="auto",
         label="Precision",
     )
     inputs.int(
-        "batch_size", label="Batch size", min=1, description="Images a forward pass; empty: what suits the device"
+        "batch_size", label="Batch size", min=1, description="Images per forward pass. Default: fastest on the device"
     )
-    inputs.int("num_workers", label="Workers", min=1, description="Images decoded at once; empty: one for each core")
+    inputs.int("num_workers", label="Workers", min=1, description="Images decoded at once. Default: one per core")
     overwrite = inputs.bool(
-        "overwrite",
-        label="Overwrite",
-        default=False,
-        description="Score again what has a score already",
+        "overwrite", label="Overwrite", default=False, description="Recompute the scores of samples that have one"
     )
-    _plan(ctx, inputs, samples, name, device, overwrite)
+    _add_preview(ctx, inputs, samples, field, device, overwrite)
 
 
-def _plan(ctx: Any, inputs: Any, samples: Any, name: Any, device: Any, overwrite: Any) -> None:
-    """Say what the answers so far come to, or which of them cannot be."""
+def _add_preview(ctx: Any, inputs: Any, samples: Any, field: Any, device: Any, overwrite: Any) -> None:
+    """Show how many samples will be scored and in what time, or mark the input that is invalid."""
     try:
-        params = answers(ctx)
+        params = FormParams.of(ctx.params)
+        collection, patches_field = image_samples(samples, params.patches_field)
     except OptionError as error:
-        return refuse(overwrite, str(error))
+        return block_form(inputs, "These samples cannot be scored", escape_markdown(str(error)))
     try:
-        collection, patches_field = images_of(samples, params["patches_field"])
+        writer = ScoreWriter.of(collection, params.memorability_field, patches_field)
     except OptionError as error:
-        return block(inputs, "This cannot be scored", plain(str(error)))
+        return mark_invalid(field, str(error))
     try:
-        writer = ScoreWriter.of(collection, params["memorability_field"], patches_field)
+        chosen = choose(device=params.options.device, precision=params.options.precision)
     except OptionError as error:
-        return refuse(name, str(error))
-    try:
-        chosen = choose(device=params["device"], precision=params["precision"])
-    except OptionError as error:
-        return refuse(device, str(error))
+        return mark_invalid(device, str(error))
     stored, known = writer.target.count(), writer.target.provenance
-    expected = _expected(
+    expected = _expected_provenance(
         chosen, exif_transpose=patches_field is not None, calibration=known.calibration if known else None
     )
     same = known is not None and known.id == expected.id
-    if stored and not same and not params["overwrite"]:
-        return refuse(
+    if stored and not same and not params.overwrite:
+        provenance = f"another provenance ({known.precision}, {known.id})" if known else "unknown provenance"
+        return mark_invalid(
             overwrite,
-            f"{writer.target.path!r} holds {stored:,} scores of another kind "
-            f"({f'{known.precision}, provenance {known.id}' if known else 'of unknown provenance'}): tick this to "
-            "replace them all, or name another field",
+            f"{writer.target.path!r} holds {stored:,} scores of {provenance}: select this to replace them all, or use "
+            "another field",
         )
-    total, scored = count_of(collection, patches_field), _scored(collection, writer)
-    pending = total if params["overwrite"] else total - scored
-    rate = _images_per_s(writer, chosen)
+    total, scored = count_keys(collection, patches_field), _count_scored(collection, writer)
+    pending = total if params.overwrite else total - scored
+    rate = _estimate_images_per_s(writer, chosen)
     inputs.view(
-        "plan",
+        "preview",
         types.Notice(
-            label=f"{pending:,} of {total:,} {'objects' if patches_field else 'images'} will be scored; "
-            f"{scored:,} {'has' if scored == 1 else 'have'} a score already"
-            + (f". That takes about {duration(pending / rate)} on this machine" if rate and pending else "")
+            label=f"{pending:,} of {total:,} {'patches' if patches_field else 'images'} will be scored; "
+            f"{scored:,} already {'has' if scored == 1 else 'have'} a score"
+            + (f". Estimated time on this machine: {format_duration(pending / rate)}" if rate and pending else "")
         ),
     )
     return None
 
 
-def answers(ctx: Any) -> dict[str, Any]:
-    """The form's answers; what was left empty has its default."""
-    params = ctx.params
-    return {
-        "memorability_field": params.get("memorability_field") or DEFAULT_FIELD,
-        "patches_field": None if params.get("patches_field") == _WHOLE else params.get("patches_field") or None,
-        "overwrite": _yes_or_no("overwrite", params.get("overwrite")),
-        "batch_size": params.get("batch_size") or None,
-        "num_workers": params.get("num_workers") or None,
-        "device": params.get("device") or "auto",
-        "precision": params.get("precision") or "auto",
-    }
-
-
-def _images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
-    """How fast it will go: as the last run in this field did, or as this CPU's arithmetic is; unknown on a GPU."""
-    report, known = writer.target.run or {}, writer.target.provenance
+def _estimate_images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
+    """The speed of the last run into this field, or an estimate from this CPU's FLOPS; None on a GPU."""
+    report, known = writer.target.run_report or {}, writer.target.provenance
     timed = report.get("state") == "complete" and report["scored"] >= _MIN_TIMED and report["elapsed_s"] > 1
     if timed and known is not None and (known.engine, known.precision) == (chosen.engine, chosen.precision):
         return float(report["scored"] / report["elapsed_s"])
     return expected_images_per_s(chosen)
 
 
-def _expected(chosen: Choice, *, exif_transpose: bool, calibration: str | None) -> Provenance:
-    """The provenance that the scores would have: known before the network is loaded. int8 is calibrated as it was."""
+def _expected_provenance(chosen: Choice, *, exif_transpose: bool, calibration: str | None) -> Provenance:
+    """The provenance that the scores would have, without loading the network; int8 with the known calibration."""
     engine = ExpectedEngine(
         name=chosen.engine,
         device_type=chosen.device.partition(":")[0],
@@ -147,15 +165,15 @@ def _expected(chosen: Choice, *, exif_transpose: bool, calibration: str | None) 
     return provenance_of(ScorerOptions(exif_transpose=exif_transpose), engine)
 
 
-def _scored(collection: Any, writer: ScoreWriter) -> int:
-    """How many of a collection's images or objects have a score; a field that a view hides counts as none."""
+def _count_scored(collection: Any, writer: ScoreWriter) -> int:
+    """The number of images or patches of a collection with a score; 0 if a view excludes the field."""
     path = writer.target.path.removeprefix(writer.target.prefix)
-    if writer.patches_field is not None:  # a label may be one of a list, or as in a view of patches a field
+    if writer.patches_field is not None:  # in a patches view the label is not in a list
         path = f"{label_root(collection, writer.patches_field)}.{path.rpartition('.')[2]}"
     return int(collection.count(path)) if collection.has_field(path) else 0
 
 
-def _yes_or_no(name: str, value: Any) -> bool:
+def _parse_bool(name: str, value: Any) -> bool:
     if value not in (True, False, None):
         raise OptionError(f"{name} must be True or False, not {value!r}")
     return bool(value)

@@ -8,13 +8,13 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.app.widgets import block, choice
+from resmem_plugin.fiftyone.app.widgets import block_form, dropdown
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
-from resmem_plugin.fiftyone.dataset.schema import dataset_of, score_fields
+from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
 
 class DeleteMemorability(foo.Operator):
-    """Deletes scores, reasons, index and run."""
+    """Deletes scores, errors, index and run."""
 
     @property
     def config(self) -> Any:
@@ -22,52 +22,64 @@ class DeleteMemorability(foo.Operator):
         return foo.OperatorConfig(
             name="delete_memorability",
             label="Delete memorability",
-            description="Delete a field of scores, the reasons beside it, its index and its run",
+            description="Delete a memorability field, its errors, its index and its run",
             icon="delete",
             dynamic=True,
             risk_level=types.RiskLevel.MEDIUM,
         )
 
     def __call__(self, samples: Any, memorability_field: str) -> list[str]:
-        """Delete a field of scores and all that belongs to it; returns what there was.
+        """Delete a memorability field with its errors, index and run.
 
         Args:
-            samples: the data set, or a view of it.
-            memorability_field: the path of the scores in the data set, such as "memorability" or
+            samples: the dataset, or a view of it.
+            memorability_field: the path of the scores in the dataset, such as "memorability" or
                 "ground_truth.detections.memorability".
 
         Raises:
-            OptionError: if that is no field of memorability.
+            OptionError: if that is not a memorability field.
+
+        Returns:
+            What was deleted.
+
+        Examples:
+            >>> import fiftyone as fo
+            >>> from resmem_plugin.fiftyone import compute_memorability
+            >>> from resmem_plugin.fiftyone.app.delete import DeleteMemorability
+            >>> dataset = fo.Dataset.from_images(["rocket.jpg"], progress=False)
+            >>> _ = compute_memorability(dataset)
+            >>> DeleteMemorability()(dataset, "memorability")
+            ['run memorability', 'index memorability', 'field memorability', 'field memorability_error']
         """
-        fields = score_fields(dataset_of(samples))
+        fields = score_fields(root_dataset(samples))
         if memorability_field not in fields:
             raise OptionError(
-                f"{memorability_field!r} is no field of memorability; there is {', '.join(fields) or 'none'}"
+                f"{memorability_field!r} is not a memorability field; fields: {', '.join(fields) or 'none'}"
             )
-        return ScoreField(dataset_of(samples), memorability_field).delete()
+        return ScoreField(root_dataset(samples), memorability_field).delete()
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
         fields = score_fields(ctx.dataset) if ctx.dataset is not None else []
         if not fields:
-            block(inputs, "There is nothing to delete", "This data set has no memorability.")
+            block_form(inputs, "There is nothing to delete", "This dataset has no memorability scores.")
         else:
-            choice(inputs, "memorability_field", fields, default=fields[0], label="Memorability field")
+            dropdown(inputs, "memorability_field", fields, default=fields[0], label="Memorability field")
             chosen = ctx.params.get("memorability_field") or fields[0]
             if chosen in fields:
                 field = ScoreField(ctx.dataset, chosen)
                 inputs.view(
                     "warning",
                     types.Warning(
-                        label=f"{field.count():,} scores of the whole data set, the reasons beside them, their index "
-                        "and their run will be gone. The images stay as they are"
+                        label=f"{field.count():,} scores of the whole dataset, their errors, index and run will be "
+                        "deleted. The images are not changed"
                     ),
                 )
         return types.Property(inputs, view=types.PromptView(label="Delete memorability", submit_button_label="Delete"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Delete; returns what there was, under "deleted"."""
+        """Delete, and return what was deleted, under "deleted"."""
         deleted = self(ctx.dataset, ctx.params["memorability_field"])
         ctx.ops.reload_dataset()
         ctx.ops.notify(f"Deleted: {', '.join(deleted)}", variant="success")

@@ -7,13 +7,13 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from resmem_plugin.fiftyone.app.text import code, figure, plain
+from resmem_plugin.fiftyone.app.text import code_span, escape_markdown, format_score
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
-from resmem_plugin.fiftyone.dataset.schema import dataset_of, score_fields
+from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
 
 class MemorabilityInfo(foo.Operator):
-    """Tells what scored a data set, when, and how many."""
+    """Reports the provenance, time and number of the scores of a dataset."""
 
     @property
     def config(self) -> Any:
@@ -21,31 +21,48 @@ class MemorabilityInfo(foo.Operator):
         return foo.OperatorConfig(
             name="memorability_info",
             label="Memorability info",
-            description="What produced the scores of this data set, when, and how many there are",
+            description="Provenance, time and number of the scores of this dataset",
             icon="info",
             risk_level=types.RiskLevel.LOW,
         )
 
     def __call__(self, samples: Any) -> list[dict[str, Any]]:
-        """One dict for each field of memorability: field, scored, failed, when, provenance, report."""
-        return [_summarize(ScoreField(dataset_of(samples), path)) for path in score_fields(dataset_of(samples))]
+        """Summarize the scores of a dataset.
+
+        Args:
+            samples: the dataset, or a view of it.
+
+        Returns:
+            One dict per memorability field: field, scored, failed, when, provenance, report.
+
+        Examples:
+            >>> import fiftyone as fo
+            >>> from resmem_plugin.fiftyone import compute_memorability
+            >>> from resmem_plugin.fiftyone.app.info import MemorabilityInfo
+            >>> dataset = fo.Dataset.from_images(["rocket.jpg", "missing.jpg"], progress=False)
+            >>> _ = compute_memorability(dataset)
+            >>> [info] = MemorabilityInfo()(dataset)
+            >>> info["field"], info["scored"], info["failed"], info["report"]["state"]
+            ('memorability', 1, 1, 'complete')
+        """
+        return [_summarize(ScoreField(root_dataset(samples), path)) for path in score_fields(root_dataset(samples))]
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Returns what `__call__` does, under "fields"."""
+        """Return what `__call__` does, under "fields"."""
         return {"fields": self(ctx.dataset) if ctx.dataset is not None else []}
 
     def resolve_output(self, ctx: Any) -> Any:
-        """The same, to read."""
+        """The same as Markdown."""
         outputs = types.Object()
-        for told in ctx.results["fields"]:
-            outputs.md(_in_words(told), name=told["field"].replace(".", "_"))
+        for summary in ctx.results["fields"]:
+            outputs.md(_format_summary(summary), name=summary["field"].replace(".", "_"))
         if not ctx.results["fields"]:
-            outputs.md("This data set has no memorability yet.", name="none")
+            outputs.md("This dataset has no memorability scores yet.", name="none")
         return types.Property(outputs, view=types.View(label="Memorability"))
 
 
 def _summarize(field: ScoreField) -> dict[str, Any]:
-    report = field.run or {}
+    report = field.run_report or {}
     return {
         "field": field.path,
         "scored": field.count(),
@@ -56,15 +73,15 @@ def _summarize(field: ScoreField) -> dict[str, Any]:
     }
 
 
-def _in_words(told: dict[str, Any]) -> str:
-    provenance, report = told["provenance"] or {}, told["report"]
-    lines = [f"### {plain(told['field'])}", f"{told['scored']:,} scored, {told['failed']:,} failed"]
+def _format_summary(summary: dict[str, Any]) -> str:
+    provenance, report = summary["provenance"] or {}, summary["report"]
+    lines = [f"### {escape_markdown(summary['field'])}", f"{summary['scored']:,} scored, {summary['failed']:,} failed"]
     if report:
         lines.append(
-            f"Last run: {told['when']} UTC, {plain(str(report['state']))}, {report['scored']:,} scored, "
-            f"{report['failed']:,} failed, from {figure(report['lowest'])} to {figure(report['highest'])}"
+            f"Last run: {summary['when']} UTC, {escape_markdown(str(report['state']))}, {report['scored']:,} scored, "
+            f"{report['failed']:,} failed, from {format_score(report['lowest'])} to {format_score(report['highest'])}"
         )
     if not provenance:
-        lines.append("What produced these scores is not known: another tool wrote them, or `apply_model`.")
-    lines.append("\n".join(f"- {plain(name)}: {code(str(value))}" for name, value in provenance.items()))
+        lines.append("The provenance of these scores is unknown: another tool or `apply_model` wrote them.")
+    lines.append("\n".join(f"- {escape_markdown(name)}: {code_span(str(value))}" for name, value in provenance.items()))
     return "\n\n".join(lines)

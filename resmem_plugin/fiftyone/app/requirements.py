@@ -1,4 +1,4 @@
-"""What is missing on this machine before images can be scored."""
+"""What is missing on this machine to score images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from resmem_plugin.core.errors import ResMemError
 from resmem_plugin.core.network.weights import find_weights
 
 
-def missing_part() -> str | None:
-    """What this machine lacks to score images, and how to get it; None if nothing is missing."""
+def missing_requirement() -> str | None:
+    """The missing package or weights, and how to install them; None if nothing is missing."""
     for package in ("torch", "torchvision", "safetensors", "platformdirs", "fsspec"):
         if importlib.util.find_spec(package) is None:
             return (
-                f"The package {package} is not installed where FiftyOne runs. Install what the plugin needs, "
+                f"The package {package} is not installed in FiftyOne's environment. Run "
                 "`fiftyone plugins requirements @resmem/memorability --install`, then restart FiftyOne."
             )
     try:

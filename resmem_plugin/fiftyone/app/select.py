@@ -9,14 +9,14 @@ from fiftyone.core.utils import to_slug
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.app.text import plain
-from resmem_plugin.fiftyone.app.widgets import block, choice, radio, refuse, require_scores
-from resmem_plugin.fiftyone.dataset.schema import dataset_of
-from resmem_plugin.fiftyone.dataset.views import Which, classes_of, select_view
+from resmem_plugin.fiftyone.app.text import escape_markdown
+from resmem_plugin.fiftyone.app.widgets import add_score_field, block_form, dropdown, mark_invalid, radio_buttons
+from resmem_plugin.fiftyone.dataset.schema import root_dataset
+from resmem_plugin.fiftyone.dataset.views import Which, class_paths, select_view
 
 _SELECTIONS = {"top": "Most memorable", "bottom": "Least memorable"}
 _AMOUNTS = {"count": "A number of samples", "percent": "A percentage", "range": "A range of scores"}
-_TOGETHER = "all together"
+_NO_CLASS_FIELD = "all together"
 _RESULTS = {"view": "Show them", "saved_view": "Save them as a view", "tag": "Tag them"}
 
 
@@ -52,22 +52,34 @@ class SelectByMemorability(foo.Operator):
         """Select from a collection.
 
         Args:
-            samples: a data set or view that has been scored.
-            memorability_field: the field of memorability; None: the one there is.
+            samples: a dataset or view that has been scored.
+            memorability_field: the memorability field; None: the default one.
             which: "top", the most memorable first, or "bottom".
             count: how many.
-            percent: which share of what has a score, 0 to 100.
-            low: only what has a memorability from here.
-            high: only what has a memorability to here.
-            class_field: take `count` or `percent` of each class of this label or string field.
+            percent: percentage of the samples with a score, above 0 to 100.
+            low: the lowest score to include.
+            high: the highest score to include.
+            class_field: select `count` or `percent` per class of this label or string field.
             saved_view: save the view under this name.
-            tag: tag its samples so.
+            tag: add this tag to its samples.
 
         Returns:
             The view.
 
         Raises:
-            OptionError: for fields or limits that make no sense, or a saved view that exists.
+            OptionError: for a field that does not exist, invalid limits, or a saved view that exists.
+
+        Examples:
+            >>> import fiftyone as fo
+            >>> from resmem_plugin.fiftyone import compute_memorability
+            >>> from resmem_plugin.fiftyone.app.select import SelectByMemorability
+            >>> dataset = fo.Dataset.from_images(["rocket.jpg", "coffee.png", "chelsea.png"], progress=False)
+            >>> _ = compute_memorability(dataset)
+            >>> view = SelectByMemorability()(dataset, count=2, tag="memorable")
+            >>> [round(score, 2) for score in view.values("memorability")]
+            [0.88, 0.84]
+            >>> dataset.count_sample_tags()
+            {'memorable': 2}
         """
         view = select_view(
             samples,
@@ -80,56 +92,58 @@ class SelectByMemorability(foo.Operator):
             class_field=class_field,
         )
         if saved_view is not None:
-            problem = _name_problem(dataset_of(samples), saved_view)
+            problem = _saved_view_name_error(root_dataset(samples), saved_view)
             if problem:
                 raise OptionError(problem)
-            dataset_of(samples).save_view(saved_view, view)
+            root_dataset(samples).save_view(saved_view, view)
         if tag is not None:
-            tag_all = view.tag_labels if view._is_patches else view.tag_samples  # patches themselves do not last
+            tag_all = view.tag_labels if view._is_patches else view.tag_samples  # patches are not persistent
             tag_all(tag.strip())
         return view
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
-        if require_scores(ctx, inputs):
+        if add_score_field(ctx, inputs):
             self._form(ctx, inputs)
         return types.Property(
             inputs, view=types.PromptView(label="Select by memorability", submit_button_label="Select")
         )
 
     def _form(self, ctx: Any, inputs: Any) -> None:
-        inputs.enum("which", list(_SELECTIONS), default="top", label="Select the", view=radio(_SELECTIONS))
+        radio_buttons(inputs, "which", _SELECTIONS, default="top", label="Select the")
         amount = ctx.params.get("amount", "count")
-        inputs.enum("amount", list(_AMOUNTS), default="count", label="How many", view=radio(_AMOUNTS))
+        radio_buttons(inputs, "amount", _AMOUNTS, default="count", label="How many")
         if amount == "count":
             inputs.int("count", default=100, min=1, label="Samples")
         elif amount == "percent":
-            inputs.float("percent", default=10, min=0, max=100, label="Percent of those that have a score")
+            inputs.float("percent", default=10, min=0, max=100, label="Percent of the samples with a score")
         else:
             inputs.float("low", default=0.0, min=0, max=1, label="Memorability from")
             inputs.float("high", default=1.0, min=0, max=1, label="to")
-        classes = classes_of(ctx.view)
+        classes = class_paths(ctx.view)
         if classes and amount != "range":
-            choice(inputs, "class_field", [_TOGETHER, *classes], default=_TOGETHER, label="From each class of")
-        inputs.enum("result", list(_RESULTS), default="view", label="Then", view=radio(_RESULTS))
+            dropdown(
+                inputs, "class_field", [_NO_CLASS_FIELD, *classes], default=_NO_CLASS_FIELD, label="From each class of"
+            )
+        radio_buttons(inputs, "result", _RESULTS, default="view", label="Then")
         result = ctx.params.get("result", "view")
         name = None
         if result != "view":
             name = inputs.str("name", label="Name" if result == "saved_view" else "Tag")
             given = str(ctx.params.get("name") or "").strip()
-            problem = _name_problem(ctx.dataset, given) if result == "saved_view" and given else None
+            problem = _saved_view_name_error(ctx.dataset, given) if result == "saved_view" and given else None
             if problem or not given:
-                return refuse(name, problem or "name it")
+                return mark_invalid(name, problem or "enter a name")
         try:
             selected = len(select_view(ctx.view, **_selection(ctx)))
         except OptionError as error:
-            return block(inputs, "This cannot be selected", plain(str(error)))
+            return block_form(inputs, "This cannot be selected", escape_markdown(str(error)))
         inputs.view("plan", types.Notice(label=f"{selected:,} of {len(ctx.view):,} in the current view"))
         return None
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Select; returns the view's stages and size."""
+        """Select, and return the view's stages and size."""
         result, name = ctx.params.get("result", "view"), str(ctx.params.get("name") or "").strip()
         if result not in _RESULTS or (result != "view" and not name):
             raise OptionError(f"result must be one of {', '.join(_RESULTS)}, the last two with a name, not {result!r}")
@@ -148,8 +162,8 @@ class SelectByMemorability(foo.Operator):
         return {"view": view._serialize(), "selected": selected}
 
 
-def _name_problem(dataset: Any, name: str) -> str | None:
-    """Why a view cannot be saved under a name: FiftyOne makes a part of a URL of it, which may be empty or taken."""
+def _saved_view_name_error(dataset: Any, name: str) -> str | None:
+    """Why a view cannot be saved under a name: FiftyOne turns it into part of a URL, which may be empty or taken."""
     try:
         slug = to_slug(name)
     except ValueError as error:
@@ -159,7 +173,7 @@ def _name_problem(dataset: Any, name: str) -> str | None:
 
 
 def _selection(ctx: Any) -> dict[str, Any]:
-    """The form's answers as `select_view` takes them; what another choice has hidden does not count."""
+    """The form's parameters for `select_view`, without those that another choice has hidden."""
     params = ctx.params
     amount, class_field = params.get("amount", "count"), params.get("class_field")
     if amount not in _AMOUNTS:
@@ -169,6 +183,6 @@ def _selection(ctx: Any) -> dict[str, Any]:
     return {
         "memorability_field": params.get("memorability_field"),
         "which": params.get("which", "top"),
-        "class_field": class_field if amount != "range" and class_field != _TOGETHER else None,
+        "class_field": class_field if amount != "range" and class_field != _NO_CLASS_FIELD else None,
         **{name: params[name] if params.get(name) is not None else defaults[name] for name in wanted},
     }

@@ -1,4 +1,4 @@
-"""Names, errors and numbers as the App shows them: escaped for Markdown, rounded, in units."""
+"""Text for the App: escaped for Markdown, scores and durations formatted."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 from resmem_plugin.core.sanitize import printable
 
 
-def plain(text: str) -> str:
-    """A name or an error for what the App reads as Markdown: in a line, and no link, picture or emphasis in it."""
+def escape_markdown(text: str) -> str:
+    """Text for what the App renders as Markdown, in one line, without links, images or emphasis."""
     return re.sub(r"([\\`*\[\]<>])", r"\\\1", printable(" ".join(text.split())))
 
 
-def code(text: str) -> str:
-    """A name or an error as a code span of Markdown, in a line, cut at 300 characters."""
+def code_span(text: str) -> str:
+    """Text as a Markdown code span, in one line, cut at 300 characters."""
     line = printable(" ".join(text.replace("`", "'").split()))
     return f"`{line[:300]}`"
 
 
-def figure(value: float | None) -> str:
-    """A memorability in words: three decimals, or a dash."""
+def format_score(value: float | None) -> str:
+    """A score with three decimals, or a dash."""
     return "–" if value is None else f"{value:.3f}"
 
 
-def duration(seconds: float) -> str:
-    """About how long, for people: "40 s", "12 min", "3.5 h"."""
+def format_duration(seconds: float) -> str:
+    """A rounded duration: "40 s", "12 min", "3.5 h"."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

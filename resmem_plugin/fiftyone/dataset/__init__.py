@@ -1,1 +1,1 @@
-"""What is read from and written to a FiftyOne dataset."""
+"""Reading from and writing to a FiftyOne dataset."""

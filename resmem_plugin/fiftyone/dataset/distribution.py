@@ -1,4 +1,4 @@
-"""Figures of a scored collection, reckoned in the database: what the panel shows."""
+"""Statistics of a scored collection, computed in the database: what the panel shows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from fiftyone import ViewField
 
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
-from resmem_plugin.fiftyone.dataset.schema import dataset_of
-from resmem_plugin.fiftyone.dataset.views import classes_of
+from resmem_plugin.fiftyone.dataset.schema import root_dataset
+from resmem_plugin.fiftyone.dataset.views import class_paths
 
-CLASSES_SHOWN = 20
-BINS = 50
-"""Of a histogram, at most."""
+MAX_CLASSES = 20
+MAX_BINS = 50
+"""Of a histogram."""
 
 _RESOLUTION = 0.0001
 _WIDTHS = (5, 10, 20, 25, 50, 100, 200)
@@ -22,16 +22,16 @@ _WIDTHS = (5, 10, 20, 25, 50, 100, 200)
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """The scores of a collection.
+    """The distribution of the scores of a collection.
 
     Attributes:
         total: samples in the collection.
-        scored: those that have a score from 0 to 1.
-        failed: those that have a reason why not.
+        scored: samples with a score from 0 to 1.
+        failed: samples with an error.
         mean: mean memorability, or None without scores.
-        quartiles: the lower quartile, the median and the upper one; None without scores.
-        edges: the edges of the histogram's bins, one more than there are bins.
-        counts: samples in each bin: from its lower edge to below its upper one, which of the last is included.
+        quartiles: the lower quartile, the median and the upper quartile; None without scores.
+        edges: the bin edges of the histogram, one more than there are bins.
+        counts: samples per bin, which includes its lower edge, and of the last bin also the upper one.
     """
 
     total: int
@@ -44,12 +44,27 @@ class Distribution:
 
 
 def distribution(samples: Any, field: str) -> Distribution:
-    """The distribution of a field of memorability over a collection, from one pass through the database.
+    """The distribution of a memorability field over a collection, from one aggregation in the database.
 
-    The quartiles are exact to .0001.
+    The quartiles are exact to 0.0001.
+
+    Args:
+        samples: a dataset or view.
+        field: the memorability field.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone.dataset.distribution import distribution
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(filepath=f"{number}.png", memorability=number / 10) for number in (5, 6, 7, 8)]
+        ... )
+        >>> found = distribution(dataset, "memorability")
+        >>> found.scored, round(found.mean, 2), sum(found.counts)
+        (4, 0.65, 4)
     """
-    score, reason = f"${field}", f"${field}_error"
-    valid = {"$and": [{"$gte": [score, 0]}, {"$lte": [score, 1]}]}  # so another tool's NaN does not count
+    score, error = f"${field}", f"${field}_error"
+    valid = {"$and": [{"$gte": [score, 0]}, {"$lte": [score, 1]}]}  # so that NaN of another tool does not count
     fine = {"$floor": {"$add": [{"$multiply": [{"$min": [score, 1 - _RESOLUTION]}, round(1 / _RESOLUTION)]}, 1e-6]}}
     pipeline = [
         {
@@ -57,7 +72,7 @@ def distribution(samples: Any, field: str) -> Distribution:
                 "_id": {"$cond": [valid, fine, None]},
                 "count": {"$sum": 1},
                 "sum": {"$sum": {"$cond": [valid, score, 0]}},
-                "failed": {"$sum": {"$cond": [{"$gt": [reason, None]}, 1, 0]}},
+                "failed": {"$sum": {"$cond": [{"$gt": [error, None]}, 1, 0]}},
             }
         },
         {"$sort": {"_id": 1}},
@@ -78,11 +93,11 @@ def distribution(samples: Any, field: str) -> Distribution:
 
 
 def _histogram(fine_counts: dict[int, int]) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Edges and counts of the finest bins of a round width that are not too many."""
+    """Edges and counts of at most MAX_BINS bins of the smallest round width."""
     lowest, highest = min(fine_counts), max(fine_counts) + 1
     for width in _WIDTHS:
         first, last = lowest // width, -(-highest // width)
-        if last - first <= BINS:
+        if last - first <= MAX_BINS:
             break
     counts = [0] * (last - first)
     for fine, count in fine_counts.items():
@@ -91,16 +106,16 @@ def _histogram(fine_counts: dict[int, int]) -> tuple[tuple[float, ...], tuple[in
 
 
 def _quantile(fine_counts: dict[int, int], scored: int, share: float) -> float | None:
-    passed = 0
+    cumulative = 0
     for fine, count in fine_counts.items():
-        passed += count
-        if passed >= share * scored:
+        cumulative += count
+        if cumulative >= share * scored:
             return round((fine + 0.5) * _RESOLUTION, 5)
     return None
 
 
-def bins_view(samples: Any, field: str, low: float, high: float, *, last: float) -> Any:
-    """What a histogram's bins from the edge `low` to the edge `high` count; `last` is its last edge."""
+def bin_view(samples: Any, field: str, low: float, high: float, *, last: float) -> Any:
+    """The samples in a histogram's bins from the edge `low` to the edge `high`; `last` is its last edge."""
     score = ViewField(field)
     return samples.match((score >= low) & ((score <= high) if high >= last else (score < high)))
 
@@ -108,9 +123,9 @@ def bins_view(samples: Any, field: str, low: float, high: float, *, last: float)
 def means_by_class(samples: Any, field: str, class_field: str) -> list[tuple[str, float, int]]:
     """(class, mean memorability, samples) of the largest classes, the most memorable first.
 
-    A sample with several objects of a class counts once.
+    A sample with several labels of a class counts once.
     """
-    names = f"${classes_of(samples)[class_field]}"
+    names = f"${class_paths(samples)[class_field]}"
     pipeline = [
         {"$match": {field: {"$ne": None}}},
         {"$project": {"score": f"${field}", "class": {"$cond": [{"$isArray": names}, names, [names]]}}},
@@ -119,32 +134,32 @@ def means_by_class(samples: Any, field: str, class_field: str) -> list[tuple[str
         {"$match": {"class": {"$ne": None}}},
         {"$group": {"_id": "$class", "mean": {"$avg": "$score"}, "count": {"$sum": 1}}},
         {"$sort": {"count": -1, "_id": 1}},
-        {"$limit": CLASSES_SHOWN},
+        {"$limit": MAX_CLASSES},
         {"$sort": {"mean": -1}},
     ]
     return [(str(row["_id"]), row["mean"], row["count"]) for row in samples._aggregate(post_pipeline=pipeline)]
 
 
-def provenance_line(samples: Any, field: str) -> str:
-    """What produced the scores and when, in a line."""
-    score_field = ScoreField(dataset_of(samples), _path_in_dataset(samples, field))
+def describe_provenance(samples: Any, field: str) -> str:
+    """The provenance of the scores and the time of the last run, in one line."""
+    score_field = ScoreField(root_dataset(samples), _path_in_dataset(samples, field))
     known = score_field.provenance
     if known is None:
-        return "What produced these scores is not known."
-    when = (score_field.run or {}).get("when", "")[:16]
-    upright = ", rotated by EXIF" if known.exif_transpose else ""
+        return "The provenance of these scores is unknown."
+    when = (score_field.run_report or {}).get("when", "")[:16]
+    exif = ", rotated by EXIF" if known.exif_transpose else ""
     decode = "" if known.decode == "exact" else f", decode {known.decode}"
     return (
-        f"ResMem, {known.engine} {known.precision}{decode}{upright}, provenance {known.id}"
+        f"ResMem, {known.engine} {known.precision}{decode}{exif}, provenance {known.id}"
         f"{f', {when} UTC' if when else ''}"
     )
 
 
 def _path_in_dataset(samples: Any, field: str) -> str:
-    """The path in the data set of a field as a view of patches or frames names it."""
+    """The path in the dataset of a field of a patches or frames view."""
     if samples._is_frames:
         return f"frames.{field}"
     label, _, attribute = field.rpartition(".")
-    kind = getattr(dataset_of(samples).get_field(label), "document_type", None) if label else None
-    listed = getattr(kind, "_LABEL_LIST_FIELD", None)
-    return f"{label}.{listed}.{attribute}" if samples._is_patches and listed else field
+    kind = getattr(root_dataset(samples).get_field(label), "document_type", None) if label else None
+    list_field = getattr(kind, "_LABEL_LIST_FIELD", None)
+    return f"{label}.{list_field}.{attribute}" if samples._is_patches and list_field else field

@@ -1,8 +1,8 @@
-"""What memorability writes into a data set: the only owner of field names, values, provenance, index and run.
+"""Everything that is written into a dataset for memorability: field names, values, provenance, index and run.
 
-For a field `memorability` there are: the scores themselves (float, 0 to 1, None where there is none, never NaN),
+A field `memorability` comes with: the scores (float, 0 to 1, None if there is none, never NaN), the field
 `memorability_error` (why there is none), the provenance under "resmem" in the field's `info`, an index, and a custom
-run `memorability` that tells when and how many. With a label field, both are attributes of its labels.
+run `memorability` with its time and counts. With a label field, both fields are attributes of its labels.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.fiftyone.dataset.schema import (
     PROVENANCE_INFO,
-    check_name,
-    dataset_images,
-    dataset_of,
+    all_images,
+    check_field_name,
     label_root,
+    root_dataset,
 )
 
 Key: TypeAlias = "str | tuple[str, str]"
-"""The id of a sample or frame; for an object that of its sample or frame and its own, which copies may share."""
+"""The id of a sample or frame; for a label (sample or frame id, label id), as copies of a label share its id."""
 
 METHOD = "resmem/memorability"
 """The method under which runs are registered: `dataset.list_runs(method=METHOD)`."""
 
-_CLEARED_AT_ONCE = 10_000
+_CLEAR_BATCH_SIZE = 10_000
 
 
 @dataclass(frozen=True)
 class ScoreField:
-    """A field of scores in a data set: of samples, of frames, or of labels.
+    """A field of scores in a dataset: of samples, of frames, or of labels.
 
     Attributes:
-        dataset: the data set that it belongs to.
-        path: where its values are, such as "memorability", "frames.memorability" or "gt.detections.memorability".
+        dataset: the dataset.
+        path: the path of the scores: "memorability", "frames.memorability" or "gt.detections.memorability".
     """
 
     dataset: Any
@@ -50,53 +50,53 @@ class ScoreField:
 
     @property
     def error_path(self) -> str:
-        """Where the reasons are."""
+        """The path of the errors."""
         return f"{self.path}_error"
 
     @property
-    def key(self) -> str:
+    def run_key(self) -> str:
         """The key of its run."""
         return re.sub(r"\W", "_", self.path)
 
     @property
     def exists(self) -> bool:
-        """Whether the data set has it."""
+        """Whether the dataset has it."""
         return bool(self.dataset.has_field(self.path))
 
     @property
     def provenance(self) -> Provenance | None:
-        """What produced its scores; None if that is not recorded."""
+        """The provenance of its scores; None if that is not recorded."""
         found = self.dataset.get_field(self.path)
-        told = (getattr(found, "info", None) or {}).get(PROVENANCE_INFO)
+        record = (getattr(found, "info", None) or {}).get(PROVENANCE_INFO)
         if self._is_nested_in_frames and self.exists and self._run_info is not None:
-            told = self._run_info.config.provenance
-        return Provenance.from_record(told)  # None for another tool's, under the same name
+            record = self._run_info.config.provenance
+        return Provenance.from_record(record)  # None if another tool wrote it, under the same name
 
     @property
     def prefix(self) -> str:
-        """ "frames." if it is one of frames, else ""."""
+        """ "frames." for a frame field, else ""."""
         return "frames." if self.path.startswith("frames.") and self.dataset._has_frame_fields() else ""
 
     @property
     def samples(self) -> Any:
-        """All samples whose images or frames it may be of: those of every slice of a group."""
+        """All samples that may have it: those of every group slice."""
         if self.dataset.media_type != "group":
             return self.dataset
         return self.dataset.select_group_slices(media_type="video" if self.prefix else "image")
 
     @property
-    def _is_nested_in_frames(self) -> bool:  # such fields cannot be saved again (FiftyOne 1.22): their run tells more
+    def _is_nested_in_frames(self) -> bool:  # FiftyOne 1.22 cannot save such fields: their run is more up to date
         return bool(self.prefix) and self.path.count(".") > 1
 
     @property
     def _run_info(self) -> Any:
-        """Its run, if there is one: another tool's, or another field's, may have its key."""
-        info = self.dataset.get_run_info(self.key) if self.dataset.has_run(self.key) else None
+        """Its run, if there is one: a run of another tool or field may have its key."""
+        info = self.dataset.get_run_info(self.run_key) if self.dataset.has_run(self.run_key) else None
         return info if info is not None and (info.config.method, info.config.field) == (METHOD, self.path) else None
 
     @property
-    def run(self) -> dict[str, Any] | None:
-        """What its last run reported, with "when", its time in UTC; None if there was none."""
+    def run_report(self) -> dict[str, Any] | None:
+        """The report of its last run, with its UTC time under "when"; None if there is none."""
         info = self._run_info
         if info is None:
             return None
@@ -104,78 +104,78 @@ class ScoreField:
         return {**getattr(info.config, "report", {}), "when": when.isoformat(sep=" ", timespec="seconds")}
 
     def count(self, path: str | None = None) -> int:
-        """How many values there are in the whole data set, every slice of it."""
+        """The number of values in the whole dataset, in every group slice."""
         return int(self.samples.count(path or self.path)) if self.dataset.has_field(path or self.path) else 0
 
     def check(self) -> None:
-        """Refuse a field of another kind, one that cannot be written to, and a key that is taken.
+        """Check that it can be written to.
 
         Raises:
-            OptionError: saying which.
+            OptionError: if the dataset has a field of another type, a read-only field, or another run of this key.
         """
         for path, kind in ((self.path, fo.FloatField), (self.error_path, fo.StringField)):
             found = self.dataset.get_field(path)
             if found is not None and not isinstance(found, kind):
                 raise OptionError(
-                    f"{self.dataset.name!r} has a field {path!r} already, a {type(found).__name__} that does not hold "
-                    f"memorability: choose another name"
+                    f"{self.dataset.name!r} already has a {type(found).__name__} {path!r}, which does not hold "
+                    "memorability: choose another name"
                 )
             if found is not None and found.read_only:
                 raise OptionError(f"the field {path!r} is read-only: make it writable, or choose another name")
-        if self.dataset.has_run(self.key) and self._run_info is None:
+        if self.dataset.has_run(self.run_key) and self._run_info is None:
             raise OptionError(
-                f"{self.dataset.name!r} has a run {self.key!r} that does not belong to {self.path!r}: choose another "
-                f"name for the field, or delete that run with dataset.delete_run({self.key!r})"
+                f"{self.dataset.name!r} has a run {self.run_key!r} that does not belong to {self.path!r}: choose "
+                f"another field name, or delete the run with dataset.delete_run({self.run_key!r})"
             )
 
-    def declare(self, provenance: Provenance) -> None:
-        """Add the two fields to the schema, where they are not there yet."""
-        for path, kind, what in (
+    def add_to_schema(self, provenance: Provenance) -> None:
+        """Add the fields of scores and errors to the schema, if they are missing."""
+        for path, kind, description in (
             (self.path, fo.FloatField, "Memorability by ResMem, 0 (forgettable) to 1 (memorable)"),
-            (self.error_path, fo.StringField, "Why there is no memorability"),
+            (self.error_path, fo.StringField, "Why there is no memorability score"),
         ):
             if not self.dataset.has_field(path):
                 add = self.dataset.add_frame_field if self.prefix else self.dataset.add_sample_field
                 info = {PROVENANCE_INFO: provenance.to_record()} if kind is fo.FloatField else None
-                add(path.removeprefix(self.prefix), kind, description=what, info=info)
-                if self.count(path):  # left by a run that wrote on while the field was deleted
+                add(path.removeprefix(self.prefix), kind, description=description, info=info)
+                if self.count(path):  # left by a run that went on writing while the field was deleted
                     clear = self.dataset.clear_frame_field if self.prefix else self.dataset.clear_sample_field
                     clear(path.removeprefix(self.prefix))
 
-    def describe(self, provenance: Provenance) -> None:
-        """Write down what produces its scores from now on."""
-        declared = self.dataset.get_field(self.path)
-        if (declared.info or {}).get(PROVENANCE_INFO) != provenance.to_record() and not self._is_nested_in_frames:
-            declared.info = {**(declared.info or {}), PROVENANCE_INFO: provenance.to_record()}
-            declared.save()
+    def record_provenance(self, provenance: Provenance) -> None:
+        """Store the provenance of the scores in the field's info."""
+        found = self.dataset.get_field(self.path)
+        if (found.info or {}).get(PROVENANCE_INFO) != provenance.to_record() and not self._is_nested_in_frames:
+            found.info = {**(found.info or {}), PROVENANCE_INFO: provenance.to_record()}
+            found.save()
 
-    def still_has(self, provenance: Provenance) -> bool:
-        """Whether it is there, and its scores are to be of this provenance: asked anew of the database."""
+    def still_matches(self, provenance: Provenance) -> bool:
+        """Whether it exists, with scores of this provenance, according to the database."""
         self.dataset.reload()
         known = self.provenance
         return self.exists and known is not None and known.id == provenance.id
 
-    def index(self) -> None:
-        """Index the scores, so that the App can sort by them."""
+    def create_index(self) -> None:
+        """Index the scores, so that the App sorts by them quickly."""
         if self.path not in self.dataset.list_indexes():
             self.dataset.create_index(self.path)
 
-    def register(self, provenance: Provenance, report: Mapping[str, Any]) -> None:
-        """Register the run, or what has become of it."""
+    def register_run(self, provenance: Provenance, report: Mapping[str, Any]) -> None:
+        """Register the run, or update its report."""
         config = self.dataset.init_run(
             method=METHOD,
             field=self.path,
             provenance=provenance.to_record(),
             report=dict(report),
         )
-        self.dataset.register_run(self.key, config, overwrite=True)
+        self.dataset.register_run(self.run_key, config, overwrite=True)
 
     def delete(self) -> list[str]:
-        """Delete scores, reasons, index and run; returns what was there of them."""
+        """Delete scores, errors, index and run; returns what was deleted."""
         deleted = []
-        if self.run is not None:
-            self.dataset.delete_run(self.key)
-            deleted.append(f"run {self.key}")
+        if self.run_report is not None:
+            self.dataset.delete_run(self.run_key)
+            deleted.append(f"run {self.run_key}")
         for path in (self.path, self.error_path):
             if self.dataset.has_field(path):
                 if path in self.dataset.list_indexes():
@@ -189,52 +189,52 @@ class ScoreField:
 
 @dataclass(frozen=True)
 class ScoreWriter:
-    """Reads and writes scores by keys, whatever a view hides or filters by: what is written may change what it shows.
+    """Reads and writes scores by key, whatever a view hides or filters: writing may change what a view contains.
 
     Attributes:
-        target: the field they go to.
+        target: the field to write to.
         patches_field: the field whose labels are scored, or None for the images themselves.
     """
 
     target: ScoreField
     patches_field: str | None = None
-    _with_reason: set[Key] = field(default_factory=set, init=False, repr=False, compare=False)
+    _keys_with_error: set[Key] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @staticmethod
     def of(samples: Any, name: str, patches_field: str | None = None) -> ScoreWriter:
-        """The writer for a field or attribute of that name.
+        """The writer for a field or label attribute of that name.
 
         Raises:
-            OptionError: for a name that cannot be, or a label field that does not exist or has no boxes.
+            OptionError: for an invalid name, or a label field that does not exist or has no bounding boxes.
         """
-        check_name(name)
-        path = name if patches_field is None else f"{label_root(dataset_images(samples), patches_field)}.{name}"
-        found = ScoreField(dataset_of(samples), f"frames.{path}" if samples._is_frames else path)
+        check_field_name(name)
+        path = name if patches_field is None else f"{label_root(all_images(samples), patches_field)}.{name}"
+        found = ScoreField(root_dataset(samples), f"frames.{path}" if samples._is_frames else path)
         found.check()
         return ScoreWriter(found, patches_field)
 
-    def stored(self) -> dict[Key, float]:
-        """The scores that there are in the whole data set."""
+    def stored_scores(self) -> dict[Key, float]:
+        """The scores in the whole dataset."""
         return self._read(self.target.path)
 
-    def remember_reasons(self) -> None:
-        """Look up which keys carry a reason of an earlier run."""
-        self._with_reason.update(self._read(self.target.error_path))
+    def load_errors(self) -> None:
+        """Look up which keys have an error of an earlier run."""
+        self._keys_with_error.update(self._read(self.target.error_path))
 
-    def begin(self, provenance: Provenance, clear: Iterable[Key]) -> None:
-        """Make the field ready for scores of this provenance; the scores of these keys go."""
+    def start(self, provenance: Provenance, clear: Iterable[Key]) -> None:
+        """Prepare the field for scores of this provenance: clear the scores of these keys, record the provenance."""
         keys = iter(clear)
-        while chunk := list(islice(keys, _CLEARED_AT_ONCE)):
+        while chunk := list(islice(keys, _CLEAR_BATCH_SIZE)):
             self._set(self.target.path, dict.fromkeys(chunk))
-        self.target.describe(provenance)
+        self.target.record_provenance(provenance)
 
-    def write(self, scores: Mapping[Key, float | None], reasons: Mapping[Key, str]) -> None:
-        """Write scores, and the reasons of those that have none; reasons of earlier runs go."""
+    def write(self, scores: Mapping[Key, float | None], errors: Mapping[Key, str]) -> None:
+        """Write scores, and errors of those without one; errors of earlier runs are cleared."""
         if scores:
             self._set(self.target.path, scores)
-        stale = self._with_reason.intersection(scores)
-        if stale or reasons:
-            self._set(self.target.error_path, {**dict.fromkeys(stale), **reasons})
+        stale = self._keys_with_error.intersection(scores)
+        if stale or errors:
+            self._set(self.target.error_path, {**dict.fromkeys(stale), **errors})
 
     def _read(self, path: str) -> dict[Key, Any]:
         if not self.target.dataset.has_field(path):
@@ -246,14 +246,14 @@ class ScoreWriter:
         elif not prefix:
             samples = samples.exists(path)
         columns = samples.values(paths)
-        if prefix:  # a list for each video
+        if prefix:  # one list per video
             columns = [[value for values in column for value in values or ()] for column in columns]
         if self.patches_field is None:
             return {key: value for key, value in zip(*columns, strict=True) if value is not None}
         return {
-            (owner, label): value
-            for owner, labels, values in zip(*columns, strict=True)
-            for label, value in zip(_listed(labels), _listed(values), strict=False)
+            (owner_id, label_id): value
+            for owner_id, label_ids, values in zip(*columns, strict=True)
+            for label_id, value in zip(_as_list(label_ids), _as_list(values), strict=False)
             if value is not None
         }
 
@@ -262,20 +262,20 @@ class ScoreWriter:
             self._set_once(path, values)
         except ServerSelectionTimeoutError:
             raise
-        except AutoReconnect:  # the connection broke: this time it is waited for, for half a minute
+        except AutoReconnect:  # the connection broke: pymongo waits up to 30 s for the next one
             self._set_once(path, values)
 
     def _set_once(self, path: str, values: Mapping[Key, Any]) -> None:
         samples, prefix = self.target.samples, self.target.prefix
         if self.patches_field is None:
-            samples.set_values(  # the field is declared, and these are plain floats and strings: 10 % quicker
+            samples.set_values(  # the field exists, and these are plain floats and strings: 10 % faster
                 path, dict(values), key_field=f"{prefix}id", expand_schema=False, validate=False
             )
             return
         owner = "frame_id" if prefix else "sample_id"
-        changes = [{owner: key[0], "label_id": key[1], "value": value} for key, value in values.items()]
-        samples.set_label_values(path, changes, dynamic=True)
+        updates = [{owner: key[0], "label_id": key[1], "value": value} for key, value in values.items()]
+        samples.set_label_values(path, updates, dynamic=True)
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

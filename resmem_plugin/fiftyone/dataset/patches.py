@@ -1,4 +1,4 @@
-"""The objects of a collection, cropped from their images: decoded in threads, in bounded memory."""
+"""The patches of a label field: cropped from their images, which are decoded in threads, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.fiftyone.dataset.fields import Key
 
 Crop: TypeAlias = "tuple[Key, npt.NDArray[np.uint8] | ImageError]"
-"""The key of an object, and its uint8 crop (H, W, 3) or the reason why there is none."""
+"""The key of a label, and its uint8 crop (H, W, 3) or the error if there is none."""
 
-_LOADED_AT_ONCE = 32
+_QUERY_BATCH_SIZE = 32
 
 
 def crops(samples: Any, patches_field: str, keys: Sequence[Key], num_workers: int) -> Iterator[Crop]:
-    """Cut out the objects of a label field.
+    """Crop the patches of a label field.
 
-    Boxes are relative to the picture as people see it, so images are turned upright by their EXIF orientation first;
-    what of a box lies outside of the picture is cut off.
+    Bounding boxes are relative to the upright image, so images are rotated by their EXIF orientation first. Boxes are
+    clipped to the image.
 
     Args:
         samples: a flat collection of images.
-        patches_field: its field of Detection(s) or Polyline(s).
-        keys: what to cut out.
+        patches_field: its Detection(s) or Polyline(s) field.
+        keys: the labels to crop.
         num_workers: images decoded at once.
     """
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="resmem-crop")
     reader = ImageReader(exif_transpose=True)
     pending: deque[Future[list[Crop]]] = deque()
-    upcoming = _images(samples, patches_field, keys)
+    upcoming = _iter_labels(samples, patches_field, keys)
     try:
         while True:
             room = 2 * num_workers - len(pending)
-            pending.extend(pool.submit(_cut, reader, *image) for image in islice(upcoming, room))
+            pending.extend(pool.submit(_crop_labels, reader, *image) for image in islice(upcoming, room))
             if not pending:
                 return
             yield from pending.popleft().result()
@@ -51,20 +51,20 @@ def crops(samples: Any, patches_field: str, keys: Sequence[Key], num_workers: in
         reader.close()
 
 
-def _images(samples: Any, patches_field: str, keys: Sequence[Key]) -> Iterator[tuple[str, str, list[Any]]]:
-    """Each image that has wanted labels, with those."""
-    wanted: dict[str, set[str]] = defaultdict(set)
+def _iter_labels(samples: Any, patches_field: str, keys: Sequence[Key]) -> Iterator[tuple[str, str, list[Any]]]:
+    """The id, filepath and requested labels of each image that has any."""
+    requested: dict[str, set[str]] = defaultdict(set)
     for key in keys:
-        wanted[key[0]].add(key[1])
-    owners = iter(wanted)
-    while chunk := list(islice(owners, _LOADED_AT_ONCE)):
+        requested[key[0]].add(key[1])
+    owner_ids = iter(requested)
+    while chunk := list(islice(owner_ids, _QUERY_BATCH_SIZE)):
         for sample in samples.select(chunk).select_fields(patches_field):
-            labels = [label for label in _labels(sample[patches_field]) if label.id in wanted[sample.id]]
+            labels = [label for label in _list_labels(sample[patches_field]) if label.id in requested[sample.id]]
             if labels:
                 yield sample.id, sample.filepath, labels
 
 
-def _labels(value: Any) -> Sequence[Any]:
+def _list_labels(value: Any) -> Sequence[Any]:
     if isinstance(value, fo.Detections):
         return list(value.detections)
     if isinstance(value, fo.Polylines):
@@ -72,7 +72,7 @@ def _labels(value: Any) -> Sequence[Any]:
     return [] if value is None else [value]
 
 
-def _cut(reader: ImageReader, sample_id: str, path: str, labels: Iterable[Any]) -> list[Crop]:
+def _crop_labels(reader: ImageReader, sample_id: str, path: str, labels: Iterable[Any]) -> list[Crop]:
     try:
         image = np.asarray(reader.read(path).image)
     except ImageError as error:
@@ -84,13 +84,14 @@ def _crop(image: npt.NDArray[np.uint8], label: Any) -> npt.NDArray[np.uint8] | I
     try:
         box = (label.to_detection() if isinstance(label, fo.Polyline) else label).bounding_box
         left, top, right, bottom = (float(np.clip(edge, 0, 1)) for edge in _edges(*box))
-        inside = fo.Detection(bounding_box=[left, top, right - left, bottom - top])
-        crop: npt.NDArray[np.uint8] = extract_patch(image, inside)
-    except Exception as error:  # no box, not four numbers, no points: whatever a data set may hold
-        return UnreadableImageError(f"it has no usable box ({error}): correct its bounding_box")
+        clipped = fo.Detection(bounding_box=[left, top, right - left, bottom - top])
+        crop: npt.NDArray[np.uint8] = extract_patch(image, clipped)
+    except Exception as error:  # no box, not four numbers, no points: a dataset may hold anything
+        return UnreadableImageError(f"invalid bounding box ({error}): correct the bounding_box")
     if not crop.size:
         return UnreadableImageError(
-            f"its box {[round(edge, 4) for edge in box]} covers no pixel of the picture: correct it, or leave it out"
+            f"the bounding box {[round(edge, 4) for edge in box]} covers no pixel of the image: correct it, or exclude "
+            "the label"
         )
     return crop
 

@@ -1,4 +1,4 @@
-"""What a collection holds, asked of its schema: labels with boxes, fields of memorability, slices."""
+"""The schema of a collection: label fields with bounding boxes, memorability fields, group slices."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from resmem_plugin.core.errors import OptionError
 DEFAULT_FIELD = "memorability"
 
 PROVENANCE_INFO = "resmem"
-"""The key in a field's `info` under which the provenance of its scores is told."""
+"""The key in a field's `info` under which the provenance of its scores is stored."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _RESERVED = frozenset(("id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "frames", "group"))
 _LABELS = {fo.Detection: None, fo.Detections: "detections", fo.Polyline: None, fo.Polylines: "polylines"}
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that FiftyOne would take and then trip over.
+def check_field_name(name: str) -> None:
+    """Check a name that FiftyOne might accept and fail on later.
 
     Raises:
-        OptionError: saying what a name may be.
+        OptionError: if it is not a valid field name.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED:
         raise OptionError(
-            f"{name!r} cannot name a field: use a letter, then letters, digits and _ (64 at most), such as "
-            f"{DEFAULT_FIELD!r}; {', '.join(sorted(_RESERVED))} are taken"
+            f"{name!r} is not a valid field name: use a letter followed by letters, digits and _ (64 at most), such as "
+            f"{DEFAULT_FIELD!r}; {', '.join(sorted(_RESERVED))} are reserved"
         )
 
 
 def label_root(samples: Any, patches_field: str) -> str:
-    """Where the labels of a field are: "gt.detections" for a field "gt" of Detections, "gt" for one of Detection.
+    """The path of a field's labels: "gt.detections" for a Detections field "gt", "gt" for a Detection field.
 
     Raises:
-        OptionError: for a field that does not exist, or whose labels have no boxes.
+        OptionError: if the field does not exist, or its labels have no bounding boxes.
     """
     found = samples.get_field(patches_field) if isinstance(patches_field, str) else None
     kind = getattr(found, "document_type", None)
     if kind not in _LABELS:
-        with_boxes = label_fields(samples)
+        available = label_fields(samples)
         raise OptionError(
-            f"patches_field {patches_field!r} is no field of {', '.join(kind.__name__ for kind in _LABELS)}; "
-            + (f"there is {', '.join(with_boxes)}" if with_boxes else "this collection has none")
+            f"patches_field {patches_field!r} is not a {', '.join(kind.__name__ for kind in _LABELS)} field; "
+            + (f"available: {', '.join(available)}" if available else "this collection has none")
         )
     return patches_field if _LABELS[kind] is None else f"{patches_field}.{_LABELS[kind]}"
 
 
 def label_fields(samples: Any) -> list[str]:
-    """The fields whose labels have boxes."""
+    """The fields whose labels have bounding boxes."""
     schema = samples.get_field_schema()
     return [name for name, found in schema.items() if getattr(found, "document_type", None) in _LABELS]
 
 
 def score_fields(dataset: Any) -> list[str]:
-    """The paths of the fields that hold memorability, of samples, frames and labels."""
+    """The paths of the memorability fields of a dataset: of samples, frames and labels."""
     schemas = [("", dataset.get_field_schema(flat=True))]
     if dataset._has_frame_fields():
         schemas.append(("frames.", dataset.get_frame_field_schema(flat=True)))
@@ -70,27 +70,27 @@ def score_fields(dataset: Any) -> list[str]:
 
 
 def is_score_field(path: str, found: Any) -> bool:
-    """Whether a field of a schema holds memorability: it says so, or `apply_model` wrote it under the usual name."""
+    """Whether a field holds memorability: its info says so, or it has the default name, as after `apply_model`."""
     if not isinstance(found, fo.FloatField):
         return False
     return PROVENANCE_INFO in (found.info or {}) or path.rpartition(".")[2] == DEFAULT_FIELD
 
 
-def dataset_of(samples: Any) -> Any:
-    """The data set that a collection shows, also through views of patches or frames.
+def root_dataset(samples: Any) -> Any:
+    """The dataset of a collection, also of patches and frames views.
 
     Raises:
-        OptionError: if it is no collection of FiftyOne's.
+        OptionError: if it is not a FiftyOne collection.
     """
     if not isinstance(samples, SampleCollection):
-        raise OptionError(f"samples must be a FiftyOne data set or view, not {type(samples).__name__}")
+        raise OptionError(f"samples must be a FiftyOne dataset or view, not {type(samples).__name__}")
     return samples._root_dataset
 
 
-def dataset_images(samples: Any) -> Any:
-    """All images of the data set that a collection shows, of every slice, or all its frames if it shows frames.
+def all_images(samples: Any) -> Any:
+    """All images of a collection's dataset, of every group slice, or all its frames if the collection has frames.
 
-    They are found by their ids here, whatever the collection filters by or hides.
+    Samples are looked up here by id, whatever the collection filters or hides.
     """
-    source = samples._dataset if samples._is_frames else dataset_of(samples)
+    source = samples._dataset if samples._is_frames else root_dataset(samples)
     return source.select_group_slices(media_type="image") if source.media_type == "group" else source

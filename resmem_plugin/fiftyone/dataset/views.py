@@ -1,4 +1,4 @@
-"""Views by memorability: sorted, the top or bottom, a range, the same number from each class."""
+"""Views by memorability: sorted, the top or bottom, a range, the same number of each class."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, is_score_field
 
 Which: TypeAlias = Literal["top", "bottom"]
 
-_MAX_LIMIT = 2**31 - 1  # as many as the database counts
+_MAX_LIMIT = 2**31 - 1  # of the database
 
 
 def sortable_fields(samples: Any) -> list[str]:
-    """The fields of memorability that have one value for each sample, or in a view of patches for each patch."""
+    """The memorability fields with one value per sample, or in a patches view per patch."""
     schema = samples.get_field_schema(flat=True)
     lists = tuple(f"{path}." for path, found in schema.items() if isinstance(found, fo.ListField))
     return [path for path, found in schema.items() if is_score_field(path, found) and not path.startswith(lists)]
 
 
-def scored_objects(samples: Any) -> set[str]:
-    """The label fields of this collection whose objects have memorability, each its own."""
+def scored_label_fields(samples: Any) -> set[str]:
+    """The label fields of this collection whose labels have memorability."""
     schema = samples.get_field_schema(flat=True)
     lists = [path for path, found in schema.items() if isinstance(found, fo.ListField)]
     return {
@@ -35,26 +35,26 @@ def scored_objects(samples: Any) -> set[str]:
     }
 
 
-def require_field(samples: Any, field: str | None) -> str:
-    """The field of that name, or where none is named the one that there is.
+def resolve_field(samples: Any, field: str | None) -> str:
+    """The memorability field of that name; None: the default one.
 
     Raises:
-        OptionError: if there is none, or no such.
+        OptionError: if there is none.
     """
     fields = sortable_fields(samples)
     if field is None and fields:
         return DEFAULT_FIELD if DEFAULT_FIELD in fields else fields[0]
     if field not in fields:
         raise OptionError(
-            f"{field!r} is no field of memorability here; there is {', '.join(fields)}"
+            f"{field!r} is not a memorability field; available: {', '.join(fields)}"
             if fields
-            else "nothing here has memorability yet: compute it first, with the operator compute_memorability"
+            else "these samples have no memorability scores: run the operator compute_memorability first"
         )
     return field
 
 
-def classes_of(samples: Any) -> dict[str, str]:
-    """The fields that sort samples into classes -> where the classes' names are."""
+def class_paths(samples: Any) -> dict[str, str]:
+    """The fields that assign classes to samples -> the paths of the class names."""
     paths = {}
     for name, found in samples.get_field_schema().items():
         kind = getattr(found, "document_type", None)
@@ -68,11 +68,33 @@ def classes_of(samples: Any) -> dict[str, str]:
 
 
 def sort_view(samples: Any, field: str | None = None, *, most_memorable_first: bool = True) -> Any:
-    """The collection sorted by memorability; what has no score comes last."""
-    field = require_field(samples, field)
-    samples = _unsorted(samples)
-    if most_memorable_first:  # the database takes no value for the smallest
+    """A view of the collection sorted by memorability; samples without a score come last.
+
+    Args:
+        samples: a dataset or view with memorability scores.
+        field: the memorability field; None: the default one.
+        most_memorable_first: sort in descending order.
+
+    Raises:
+        OptionError: if there is no such field.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone.dataset.views import sort_view
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(filepath="coffee.png", memorability=0.6), fo.Sample(filepath="rocket.jpg", memorability=0.8)]
+        ... )
+        >>> sort_view(dataset).values("memorability")
+        [0.8, 0.6]
+        >>> sort_view(dataset, most_memorable_first=False).values("memorability")
+        [0.6, 0.8]
+    """
+    field = resolve_field(samples, field)
+    samples = _without_sort(samples)
+    if most_memorable_first:
         return samples.sort_by(field, reverse=True)
+    # MongoDB sorts None before every number.
     return samples.sort_by((ViewField(field) == None).if_else(2, ViewField(field)))  # noqa: E711 (an expression)
 
 
@@ -87,47 +109,62 @@ def select_view(
     high: float | None = None,
     class_field: str | None = None,
 ) -> Any:
-    """A view of the most or least memorable, in that order.
+    """A view of the most or least memorable samples, sorted by memorability.
 
     Args:
-        samples: a data set or view that has been scored.
-        memorability_field: the field of memorability; None: the one there is.
-        which: "top", the most memorable first, or "bottom", the least.
-        count: how many.
-        percent: which share of those that have a score, 0 to 100, rounded up.
-        low: only what has a memorability from here.
-        high: only what has a memorability to here.
-        class_field: take `count` or `percent` of each class of this label or string field.
+        samples: a dataset or view with memorability scores.
+        memorability_field: the memorability field; None: the default one.
+        which: "top", the most memorable first, or "bottom", the least memorable first.
+        count: the number of samples.
+        percent: the percentage of the samples that have a score, 0 to 100, rounded up.
+        low: the minimum memorability.
+        high: the maximum memorability.
+        class_field: select `count` or `percent` per class of this label or string field.
 
     Raises:
-        OptionError: for a field that is not there, or limits that make no sense.
+        OptionError: if there is no such field, or a limit is invalid.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone.dataset.views import select_view
+        >>> dataset = fo.Dataset()
+        >>> scores = {"coffee.png": 0.6, "rocket.jpg": 0.8, "china.jpg": 0.7}
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(filepath=path, memorability=score) for path, score in scores.items()]
+        ... )
+        >>> select_view(dataset, count=2).values("memorability")
+        [0.8, 0.7]
+        >>> select_view(dataset, which="bottom", percent=30).values("memorability")
+        [0.6]
+        >>> select_view(dataset, low=0.65, high=0.75).values("memorability")
+        [0.7]
     """
-    field = require_field(samples, memorability_field)
+    field = resolve_field(samples, memorability_field)
     if which not in ("top", "bottom"):
         raise OptionError(f"which must be 'top' or 'bottom', not {which!r}")
     for name, value in {"count": count, "percent": percent, "low": low, "high": high}.items():
-        _require_number(name, value)
+        _check_number(name, value)
     if count is not None and percent is not None:
-        raise OptionError("name a count or a percentage, not both")
+        raise OptionError("count and percent exclude each other: give one of them")
     if count is not None and count < 1:
         raise OptionError(f"count must be at least 1, not {count}")
     if percent is not None and not 0 < percent <= 100:
-        raise OptionError(f"percent must lie above 0 and at most at 100, not {percent}")
+        raise OptionError(f"percent must be above 0 and at most 100, not {percent}")
     if low is not None and high is not None and low > high:
-        raise OptionError(f"the range is empty: its lower end {low} lies above its upper end {high}")
-    scored = _unsorted(samples).exists(field)
+        raise OptionError(f"the range is empty: its lower end {low} is above its upper end {high}")
+    scored = _without_sort(samples).exists(field)
     if low is not None or high is not None:
         score = ViewField(field)
         scored = scored.match((score >= (0 if low is None else low)) & (score <= (1 if high is None else high)))
     ordered = scored.sort_by(field, reverse=which == "top")
     if class_field is not None:
-        return _from_each_class(ordered, class_field, count, percent)
+        return _select_per_class(ordered, class_field, count, percent)
     if percent is not None:
         count = math.ceil(ordered.count() * percent / 100)
     return ordered if count is None else ordered.limit(min(count, _MAX_LIMIT))
 
 
-def _require_number(name: str, value: object) -> None:
+def _check_number(name: str, value: object) -> None:
     if value is None:
         return
     kinds: Any = int if name == "count" else (int, float)
@@ -135,24 +172,24 @@ def _require_number(name: str, value: object) -> None:
         raise OptionError(f"{name} must be a {'whole ' if name == 'count' else ''}number, not {value!r}")
 
 
-def _from_each_class(ordered: Any, class_field: str, count: int | None, percent: float | None) -> Any:
-    paths = classes_of(ordered)
+def _select_per_class(ordered: Any, class_field: str, count: int | None, percent: float | None) -> Any:
+    paths = class_paths(ordered)
     if class_field not in paths:
-        raise OptionError(f"{class_field!r} is no field of classes; there is {', '.join(paths) or 'none'}")
+        raise OptionError(f"{class_field!r} is not a class field; available: {', '.join(paths) or 'none'}")
     members: dict[str, list[str]] = defaultdict(list)
-    ids, found = ordered.values(["id", paths[class_field]])
-    for key, names in zip(ids, found, strict=True):
+    sample_ids, classes = ordered.values(["id", paths[class_field]])
+    for sample_id, names in zip(sample_ids, classes, strict=True):
         for name in dict.fromkeys(names if isinstance(names, list) else [names]):
             if name is not None:
-                members[name].append(key)
-    chosen = set()
-    for keys in members.values():
-        chosen.update(keys[: math.ceil(len(keys) * percent / 100) if percent is not None else count])
-    return ordered.select([key for key in ids if key in chosen], ordered=True)
+                members[name].append(sample_id)
+    selected = set()
+    for ids in members.values():
+        selected.update(ids[: math.ceil(len(ids) * percent / 100) if percent is not None else count])
+    return ordered.select([sample_id for sample_id in sample_ids if sample_id in selected], ordered=True)
 
 
-def _unsorted(samples: Any) -> Any:
-    """The view without the sorting that it ends with: it would be sorted twice."""
+def _without_sort(samples: Any) -> Any:
+    """The view without the SortBy stages at its end, so that it is not sorted twice."""
     stages = list(samples._stages) if isinstance(samples, fo.DatasetView) and not samples._is_generated else []
     if not stages or not isinstance(stages[-1], fo.SortBy):
         return samples

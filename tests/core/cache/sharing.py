@@ -1,4 +1,4 @@
-"""What the processes do that share a cache in the tests: a module of its own, for they import little else."""
+"""Processes that share a cache. A module apart, so that they import little else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import CacheWarning
-from tests.browser.stand_ins import Counted
+from tests.models import Counted
 
 _barrier: Any = None
 
 
 def share(processes: int, cache: str, paths: Sequence[str], counter: str) -> list[tuple[dict[str, float], list[str]]]:
-    """Score the same images in so many processes at once, each in an order of its own: scores and warnings of each."""
+    """Score the same images in several processes at once, each in its own order; the scores and warnings of each."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     barrier = context.Barrier(processes)
@@ -38,5 +38,5 @@ def _score(cache: str, paths: list[str], counter: str, seed: int) -> tuple[dict[
         warnings.simplefilter("always", CacheWarning)
         _barrier.wait()
         scores = scorer.score(paths)
-    told = [str(warning.message) for warning in caught]
-    return {path: score.memorability for path, score in zip(paths, scores, strict=True)}, told
+    messages = [str(warning.message) for warning in caught]
+    return {path: score.memorability for path, score in zip(paths, scores, strict=True)}, messages

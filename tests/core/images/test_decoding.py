@@ -16,13 +16,13 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.images.reader import ImageReader
 from tests.conftest import ROOT
-from tests.corpus.contents import gray_tiff, heif, picture, plain, with_many_scans
+from tests.corpus.contents import gray_tiff, heif, photo, plain, with_many_scans
 
 
 @pytest.mark.parametrize("action", ["error", "ignore"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
-def test_pillows_limit_is_kept(kind: str, action: str, red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = plain(picture().resize((600, 400)), kind)
+def test_max_image_pixels_is_respected(kind: str, action: str, red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = plain(photo().resize((600, 400)), kind)
     expected = red.score([content])[0]
     with warnings.catch_warnings():
         warnings.simplefilter(action, Image.DecompressionBombWarning)  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def test_pillows_limit_is_kept(kind: str, action: str, red: Scorer, monkeypatch:
         assert red.score([content])[0] == expected
 
 
-def test_many_pictures_of_which_pillow_warns_in_many_threads() -> None:
+def test_pillow_warnings_are_suppressed_in_many_threads() -> None:
     content = gray_tiff(10, 10, (700, 1, 2**32 - 1, 8))  # which these tests make an error
     before = list(warnings.filters)
     scores = Scorer(device="cpu", model=lambda x: x.mean(dim=(1, 2, 3)), num_workers=8).score([content] * 200)
@@ -44,19 +44,19 @@ def test_many_pictures_of_which_pillow_warns_in_many_threads() -> None:
     assert list(warnings.filters) == before
 
 
-def test_a_jpeg_of_a_thousand_scans_is_refused(red: Scorer) -> None:
+def test_a_jpeg_of_a_thousand_scans_is_too_large(red: Scorer) -> None:
     assert red.score([with_many_scans(0)])[0].ok
     began = time.monotonic()
     assert "2000x2000 pixels in 1006 scans" in str(red.score([with_many_scans(1000)], errors="coerce")[0].error)
     assert time.monotonic() - began < 2  # they would take four
 
 
-def test_scans_are_not_counted_in_what_follows_a_picture() -> None:
-    video = np.random.default_rng(0).bytes(40_000_000)  # as a telephone appends it to a picture
+def test_jpeg_scans_are_not_counted_in_trailing_data() -> None:
+    video = np.random.default_rng(0).bytes(40_000_000)  # as a telephone appends it to a image
     assert ImageReader().read(plain(Image.new("RGB", (4000, 3000)), "JPEG") + video).image.size == (4000, 3000)
 
 
-def test_a_format_of_another_package_needs_nothing_but_its_installation(tmp_path: Path) -> None:
+def test_an_installed_pillow_plugin_is_registered(tmp_path: Path) -> None:
     (tmp_path / "pillow_heif.py").write_text(
         """
 from PIL import Image, ImageFile

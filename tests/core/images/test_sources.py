@@ -1,99 +1,62 @@
-"""URLs: http, zip, memory and the rest of fsspec, read without surprises."""
+"""Paths and URLs: which is which, and local files that change between listing and reading."""
 
 from __future__ import annotations
 
-import zipfile
+import os
 from pathlib import Path
-from typing import Any
 
-import fsspec
-import psutil
 import pytest
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.images.sources import is_url, join_root
-from tests.http_server import PICTURE, WebServer
+from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin.core.images.sources import MAX_FILE_BYTES, Sources, is_url, join_root
+from tests.http_server import IMAGE
 from tests.models import Red
-from tests.sample_images import ENCODED
 
 
-def test_http_asks_once_for_each_image(web: WebServer, red: Scorer) -> None:
-    expected = red.score([PICTURE])[0].memorability
-    urls = [web.url(f"{name}.jpg?v={name}") for name in ("a", "b%20c", "d[1]", "e*")]
-    assert [score.memorability for score in red.score(urls)] == pytest.approx([expected] * len(urls))
-    assert all(request.startswith("GET") for request in web.requests)
-    assert set(web.requests.values()) == {1}
-
-
-def test_http_404_is_a_row_with_its_reason(web: WebServer, red: Scorer) -> None:
-    score, good = red.score([web.url("none"), web.url("a.jpg")], errors="coerce")
-    assert score.error is not None
-    assert "nothing at this URL" in score.error
-    assert good.ok
-
-
-def test_storage_options_are_headers(web: WebServer, red: Scorer) -> None:
-    url = web.url("private/a.jpg")
-    assert "403" in str(red.score([url], errors="coerce")[0].error)
-    options = {"headers": {"Authorization": "Bearer key"}}
-    assert Scorer(device="cpu", model=Red(), storage_options=options).score([url])[0].ok
-
-
-def test_storage_options_are_no_use_on_a_local_path(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(PICTURE)
+def test_storage_options_with_a_local_path_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(IMAGE)
     scorer = Scorer(device="cpu", model=Red(), storage_options={"key": "value"})
     assert "leave them out" in str(scorer.score([tmp_path / "a.jpg"], errors="coerce")[0].error)
 
 
-def test_an_archive_is_opened_once(red: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = tmp_path / "pictures.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for number in range(20):
-            file.writestr(f"d/{number}.jpg", PICTURE)
-    opened = []
-    original = zipfile.ZipFile.__init__
-
-    def count(self: zipfile.ZipFile, *arguments: Any, **options: Any) -> None:
-        opened.append(arguments)
-        original(self, *arguments, **options)
-
-    monkeypatch.setattr(zipfile.ZipFile, "__init__", count)
-    scorer = Scorer(device="cpu", model=Red(), num_workers=4)
-    urls = [f"zip://d/{number}.jpg::{archive}" for number in range(20)]
-    scores = scorer.score([*urls, f"zip://d/none.jpg::{archive}", f"zip://a.jpg::{tmp_path}/none.zip"], errors="coerce")
-    assert all(score.ok for score in scores[:20])
-    assert len(opened) == 1
-    assert all("nothing at this URL" in str(score.error) for score in scores[20:])
-
-
-def test_archives_are_closed_and_read_afresh(red: Scorer, tmp_path: Path) -> None:
-    archives = [tmp_path / f"{number}.zip" for number in range(30)]
-    for archive in archives:
-        with zipfile.ZipFile(archive, "w") as file:
-            file.writestr("a.jpg", PICTURE)
-    before = psutil.Process().num_fds()
-    assert all(score.ok for score in red.score([f"zip://a.jpg::{archive}" for archive in archives]))
-    assert psutil.Process().num_fds() <= before
-    with zipfile.ZipFile(archives[0], "w") as file:
-        file.writestr("a.jpg", ENCODED["wide.png"]())
-    old, new = red.score([PICTURE, f"zip://a.jpg::{archives[0]}"])
-    assert old.memorability != new.memorability
-
-
-def test_memory_and_chained_caches(red: Scorer) -> None:
-    fsspec.filesystem("memory").pipe_file("/pictures/a.jpg", PICTURE)
-    one, other = red.score(["memory://pictures/a.jpg", "simplecache::memory://pictures/a.jpg"])
-    assert one.memorability == other.memorability
-
-
 @pytest.mark.parametrize("path", [r"C:\a.jpg", "C://a.jpg", "a.jpg", "a:b.jpg", "/a://b.jpg", "./http://a"])
-def test_local_paths_are_no_urls(path: str) -> None:
+def test_local_paths_are_not_urls(path: str) -> None:
     assert not is_url(path)
 
 
-def test_roots() -> None:
+def test_join_root() -> None:
     assert join_root("/data", "a.jpg") == "/data/a.jpg"
     assert join_root("/data", "/b/a.jpg") == "/b/a.jpg"
     assert join_root("s3://bucket/x/", "a.jpg") == "s3://bucket/x/a.jpg"
     assert join_root("/data", "https://host/a.jpg") == "https://host/a.jpg"
     assert join_root(Path("data"), "a.jpg") == "data/a.jpg"
+
+
+@pytest.fixture
+def stat_as_regular_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every path is a small file when it is looked at; what it has become by then shows when it is opened."""
+    (tmp_path / "regular").write_bytes(b"abc")
+    regular = os.stat(tmp_path / "regular")
+    monkeypatch.setattr("resmem_plugin.core.images.sources.os.stat", lambda path: regular)
+
+
+@pytest.mark.usefixtures("stat_as_regular_file")
+def test_a_file_replaced_by_a_fifo_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UnreadableImageError, match="not a regular file"):
+        Sources().read(tmp_path / "fifo")
+
+
+@pytest.mark.usefixtures("stat_as_regular_file")
+def test_a_file_replaced_by_a_device_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError, match="not a regular file"):
+        Sources().read("/dev/zero")
+
+
+@pytest.mark.usefixtures("stat_as_regular_file")
+def test_a_file_that_grew_beyond_the_size_limit_is_an_error(tmp_path: Path) -> None:
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(UnreadableImageError, match="1,073,741,825 bytes, more than the limit of 1,073,741,824"):
+        Sources().read(tmp_path / "large")

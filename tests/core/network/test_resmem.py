@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -10,17 +12,17 @@ from resmem_plugin.core.network.resnet import ResNet152
 
 
 @pytest.fixture(scope="module")
-def network() -> ResMem:
+def network(cache_folder: Path) -> ResMem:
     return ResMem(pretrained=True).eval()
 
 
 @pytest.mark.parametrize("shape", [(3, 224, 224), (1, 3, 256, 256), (2, 1, 227, 227), (227, 227), (1, 1, 3, 227, 227)])
-def test_another_shape_is_a_clear_error(network: ResMem, shape: tuple[int, ...]) -> None:
+def test_a_wrong_input_shape_is_an_error(network: ResMem, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"\(B, 3, 227, 227\).*transformer makes one"):
         network(torch.zeros(shape))
 
 
-def test_unbatched_and_any_memory_format_give_the_same(network: ResMem) -> None:
+def test_unbatched_input_and_any_memory_format_give_the_same_score(network: ResMem) -> None:
     x = torch.rand(2, 3, 227, 227, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(x)
@@ -30,7 +32,7 @@ def test_unbatched_and_any_memory_format_give_the_same(network: ResMem) -> None:
         assert torch.allclose(network(x[0]), expected[0], atol=1e-6)
 
 
-def test_embeddings_come_before_the_last_layer(network: ResMem) -> None:
+def test_embeddings_are_the_input_of_the_last_layer(network: ResMem) -> None:
     x = torch.rand(1, 3, 227, 227)
     with torch.inference_mode():
         embedding = network.embed(x)
@@ -49,14 +51,14 @@ def test_pretrained_has_one_cruise_altitude() -> None:
         ResMem(pretrained=True, cruise_altitude=128)
 
 
-def test_it_can_be_trained() -> None:
+def test_gradients_reach_the_first_layer() -> None:
     network = ResMem(pretrained=True)
     assert network.training
     network(torch.rand(2, 3, 227, 227)).mean().backward()
     assert network.features.conv1.weight.grad is not None
 
 
-def test_the_resnet_is_torchvisions() -> None:
+def test_resnet_equals_torchvisions() -> None:
     from torchvision.models import resnet152
 
     torch.manual_seed(0)
@@ -71,7 +73,7 @@ def test_the_resnet_is_torchvisions() -> None:
         assert torch.equal(ours(x), theirs(x))
 
 
-def test_transformer_refuses_what_is_no_pil_image() -> None:
+def test_transformer_of_a_path_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="takes a PIL image"):
         transformer("a.jpg")  # type: ignore[arg-type]
 

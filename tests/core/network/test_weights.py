@@ -28,40 +28,40 @@ def installed() -> Path:
     return weights.find_weights().path
 
 
-def test_found_without_importing_the_distribution() -> None:
+def test_weights_are_found_without_importing_resmem() -> None:
     sys.modules.pop("resmem", None)
     assert weights.find_weights().path.name == "model.pt"
     assert "resmem" not in sys.modules
 
 
-def test_the_environment_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resmem_weights_variable_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESMEM_WEIGHTS", str(tmp_path / "none.pt"))
     with pytest.raises(WeightsNotFoundError, match=r"none\.pt.*RESMEM_WEIGHTS.*pip install"):
         Scorer(device="cpu")
 
 
-def test_none_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_not_installed_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(WeightsNotFoundError, match=r'pip install "resmem-plugin\[weights\]".*Non-commercial'):
         weights.find_weights()
 
 
-def test_git_lfs_pointer(tmp_path: Path) -> None:
+def test_a_git_lfs_pointer_is_an_error(tmp_path: Path) -> None:
     pointer = tmp_path / "model.pt"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:8e4b8ab0\nsize 527697574\n")
     with pytest.raises(WeightsCorruptError, match=r"git-lfs pointer.*git lfs pull"):
         Scorer(device="cpu", weights=pointer)
 
 
-def test_truncated(installed: Path, tmp_path: Path) -> None:
+def test_truncated_weights_are_an_error(installed: Path, tmp_path: Path) -> None:
     cut = tmp_path / "model.pt"
     with installed.open("rb") as file:
         cut.write_bytes(file.read(1 << 20))
-    with pytest.raises(WeightsCorruptError, match=r"1,048,576 bytes.*cut short.*--force-reinstall"):
+    with pytest.raises(WeightsCorruptError, match=r"1,048,576 bytes.*truncated.*--force-reinstall"):
         Scorer(device="cpu", weights=cut)
 
 
-def test_another_file_must_be_named_with_its_hash(tmp_path: Path, own_cache: Path) -> None:
+def test_a_custom_weights_file_needs_its_sha256(tmp_path: Path, skip_conversion: None, own_cache: Path) -> None:
     path = tmp_path / "mine.safetensors"
     mine = ResMem(pretrained=True)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_another_file_must_be_named_with_its_hash(tmp_path: Path, own_cache: Pat
     assert Scorer(device="cpu", weights=named).provenance.weights == named.rpartition("=")[2]
 
 
-def test_another_networks_weights(tmp_path: Path, own_cache: Path) -> None:
+def test_the_weights_of_another_network_are_an_error(tmp_path: Path, own_cache: Path) -> None:
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"fc.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsCorruptError) as caught:
@@ -84,7 +84,7 @@ def test_another_networks_weights(tmp_path: Path, own_cache: Path) -> None:
     assert not own_cache.exists()
 
 
-def test_converted_once_then_mapped_and_a_damaged_copy_is_made_again(
+def test_weights_are_converted_once_and_a_damaged_copy_is_converted_again(
     own_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = weights.find_weights()
@@ -108,14 +108,14 @@ def test_converted_once_then_mapped_and_a_damaged_copy_is_made_again(
     assert found.cached.stat().st_size > 1000
 
 
-def test_another_file_in_the_caches_place_is_made_again(own_cache: Path) -> None:
+def test_a_cached_file_of_other_weights_is_replaced(own_cache: Path) -> None:
     found = weights.find_weights()
     own_cache.mkdir()
     safetensors.torch.save_file({"fc.weight": torch.zeros(1)}, found.cached)
     assert len(pretrained.load_weights(found)) == 956
 
 
-def test_works_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_load_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(in_the_way / "cache"))

@@ -31,7 +31,7 @@ def alone(scorer: Scorer, photos: dict[str, Path]) -> dict[str, float]:
     batch_size=st.integers(1, 10),
     num_workers=st.integers(1, 5),
 )
-def test_the_network(
+def test_scores_of_the_network_do_not_depend_on_batch_order_and_workers(
     photos: dict[str, Path], alone: dict[str, float], chosen: list[object], batch_size: int, num_workers: int
 ) -> None:
     scorer = Scorer(device="cpu", batch_size=batch_size, num_workers=num_workers)
@@ -48,7 +48,9 @@ def test_the_network(
     batch_size=st.integers(1, 17),
     num_workers=st.integers(1, 6),
 )
-def test_the_pipeline(chosen: list[object], batch_size: int, num_workers: int) -> None:
+def test_scores_of_the_pipeline_do_not_depend_on_batch_order_and_workers(
+    chosen: list[object], batch_size: int, num_workers: int
+) -> None:
     scorer = Scorer(device="cpu", model=Red(), batch_size=batch_size, num_workers=num_workers)
     scores = list(scorer.iter_scores(iter(chosen)))
     assert [score.index for score in scores] == list(range(len(chosen)))

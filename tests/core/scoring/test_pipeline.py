@@ -1,4 +1,4 @@
-"""Lazy, ordered, bounded, and quick to stop."""
+"""The pipeline is lazy, keeps order, has bounded memory and stops at once."""
 
 from __future__ import annotations
 
@@ -10,21 +10,18 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 import pytest
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
 from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.scoring import pipeline
 from resmem_plugin.core.scoring.preparation import Prepared
 from tests.conftest import flat
-from tests.models import Red
+from tests.models import AsynchronousEngine, Red
 
 
 def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +30,7 @@ def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_generator_is_read_only_a_little_ahead() -> None:
+def test_a_generator_is_read_only_a_few_images_ahead() -> None:
     read = 0
 
     def images() -> Iterator[npt.NDArray[object]]:  # type: ignore[type-var]
@@ -49,7 +46,7 @@ def test_a_generator_is_read_only_a_little_ahead() -> None:
     scores.close()
 
 
-def test_the_callers_error_comes_through(red: Scorer) -> None:
+def test_an_error_of_the_callers_generator_is_raised(red: Scorer) -> None:
     def images() -> Iterator[object]:
         yield from (flat(value) for value in range(10))
         raise LookupError("the caller's own")
@@ -65,11 +62,13 @@ MEMORY = """
     import sys
     import psutil
     from resmem_plugin import Scorer
-    from tests.models import Red
+    from resmem_plugin.core.scoring import scorer as module
+    from tests.models import RedEngine
 
     def memory(): return psutil.Process().memory_info().rss / 1e6
 
-    scorer = Scorer(device="cpu", model=Red(), batch_size=64)
+    vars(module)["load_engine"] = lambda *_: RedEngine()
+    scorer = Scorer(device="cpu", batch_size=64)
     list(scorer.iter_scores(sys.argv[1:] * 10))
     loaded, most, count = memory(), 0.0, 0
     for score in scorer.iter_scores(sys.argv[1 + i % len(sys.argv[1:])] for i in range(30_000)):
@@ -81,6 +80,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.weights  # they are looked for, though an engine that costs little runs
 def test_thirty_thousand_references_fit_into_300_mb(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -104,10 +104,10 @@ def no_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collection")
-def test_a_failure_keeps_neither_its_file_nor_its_picture(red: Scorer, photos: dict[str, Path]) -> None:
-    """No circle of an error, its frames and its future, which would hold them until Python looks for circles."""
+def test_a_failed_image_is_freed_without_garbage_collection(red: Scorer, photos: dict[str, Path]) -> None:
+    """No reference cycle of an error, its frames and its future, which garbage collection would have to find."""
     content = photos["rocket.jpg"].read_bytes()
-    scores = red.score([b"no picture", content[: len(content) // 3]] * 20, errors="coerce")
+    scores = red.score([b"no image", content[: len(content) // 3]] * 20, errors="coerce")
     assert not any(score.ok for score in scores)
     deadline = time.monotonic() + 20  # the last ones are in the hands of threads that end
     while any(type(thing) is Prepared for thing in gc.get_objects()):
@@ -127,7 +127,7 @@ class _Hanging(http.server.BaseHTTPRequestHandler):
 asked = threading.Event()
 
 
-def test_ctrl_c_ends_it_at_once_even_while_a_server_hangs() -> None:
+def test_ctrl_c_stops_at_once_while_a_server_hangs() -> None:
     class Server(http.server.ThreadingHTTPServer):
         daemon_threads = True
 
@@ -155,29 +155,8 @@ def test_ctrl_c_ends_it_at_once_even_while_a_server_hangs() -> None:
     assert "Fatal" not in errors
 
 
-class Apart(PyTorchEngine):
-    """Works by itself, as a card does: a thread takes the batches, and notes when each was begun and asked for."""
-
-    ahead = 1
-
-    def __init__(self) -> None:
-        super().__init__(Red(), device="cpu")
-        self.events: list[str] = []
-        self._thread = ThreadPoolExecutor(1)
-
-    def submit(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
-        self.events.append(f"submit {len(batch)}")
-        future = self._thread.submit(self.forward, batch)
-
-        def finish() -> npt.NDArray[np.float32]:
-            self.events.append("finish")
-            return future.result()
-
-        return finish
-
-
-def test_a_device_that_works_by_itself_has_its_next_batch_before_it_is_waited_for() -> None:
-    engine = Apart()
+def test_an_asynchronous_engine_is_given_its_next_batch_before_the_first_is_collected() -> None:
+    engine = AsynchronousEngine()
     outcomes = pipeline.run(
         [flat(value) for value in range(11)] + [None], reader=ImageReader(), engine=engine, batch_size=4, num_workers=2
     )
@@ -185,3 +164,15 @@ def test_a_device_that_works_by_itself_has_its_next_batch_before_it_is_waited_fo
     assert found[:11] == pytest.approx([value / 255 for value in range(11)], abs=1e-6)
     assert len(found) == 12
     assert engine.events == ["submit 4", "submit 4", "finish", "submit 3", "finish", "finish"]
+
+
+def test_threads_end_with_the_run(red: Scorer) -> None:
+    before = threading.active_count()
+    for _ in range(20):
+        next(iter(red.iter_scores([flat(1)] * 100)))
+    deadline = threading.Event()
+    for _ in range(100):
+        if threading.active_count() <= before:
+            break
+        deadline.wait(0.05)
+    assert threading.active_count() <= before

@@ -6,7 +6,7 @@ import fiftyone as fo
 from fiftyone.operators.executor import ExecutionContext, Executor
 
 
-class Desk:
+class PanelDriver:
     """A panel as the App drives it: events in, state, data and requests out."""
 
     def __init__(self, panel: Any, dataset: Any) -> None:

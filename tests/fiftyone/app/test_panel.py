@@ -7,7 +7,7 @@ import fiftyone.operators as foo
 import pytest
 
 from resmem_plugin.fiftyone.dataset.schema import PROVENANCE_INFO
-from tests.fiftyone.app.panel_driver import Desk
+from tests.fiftyone.app.panel_driver import PanelDriver
 
 SCORES = [0.5, 0.9, None, 0.6, 0.8, 0.7]
 
@@ -24,17 +24,17 @@ def scored(dataset: Any) -> Any:
     return dataset
 
 
-def open_panel(dataset: Any) -> Desk:
-    return Desk(foo.get_operator("@resmem/memorability/memorability_panel"), dataset)
+def open_panel(dataset: Any) -> PanelDriver:
+    return PanelDriver(foo.get_operator("@resmem/memorability/memorability_panel"), dataset)
 
 
 def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
     desk = open_panel(scored)
     desk.event("on_load")
     assert desk.state["field"] == "memorability"
-    assert "**5** of 6 scored" in desk.state["figures"]
-    assert "**1** failed" in desk.state["figures"]
-    assert "mean **0.700**" in desk.state["figures"]
+    assert "**5** of 6 scored" in desk.state["statistics"]
+    assert "**1** failed" in desk.state["statistics"]
+    assert "mean **0.700**" in desk.state["statistics"]
     (bars,) = desk.data["histogram"]
     assert sum(filter(None, bars["y"])) == 5
     assert len(bars["x"]) == len(bars["y"]) == len(bars["width"]) == 50  # the App keeps the rest of a longer list
@@ -42,7 +42,7 @@ def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
     desk.event("on_bar", range=[0.6, 0.6 + bars["width"][number]])
     assert desk.view.values("memorability") == [0.6]
     desk.event("on_change_view")
-    assert "**1** of 1 scored" in desk.state["figures"]
+    assert "**1** of 1 scored" in desk.state["statistics"]
     desk.event("on_reset")
     assert len(desk.view) == 6
 
@@ -133,7 +133,7 @@ def test_objects_in_a_view_of_patches(dataset: Any) -> None:
     desk.view = dataset.to_patches("gt")
     desk.event("on_change_view")
     assert desk.state["field"] == "gt.memorability"
-    assert "mean **0.600**" in desk.state["figures"]
+    assert "mean **0.600**" in desk.state["statistics"]
     desk.event("on_bar", range=[0.65, 0.8])
     assert desk.view.values("gt.memorability") == [0.7]
     desk.event("on_reset")
@@ -146,8 +146,8 @@ def test_scores_that_another_tool_wrote(dataset: Any) -> None:
     desk = open_panel(dataset)
     desk.event("on_load")
     assert not desk.state["problem"]
-    assert "**2** of 6 scored" in desk.state["figures"]
-    assert "mean **0.600**" in desk.state["figures"]
+    assert "**2** of 6 scored" in desk.state["statistics"]
+    assert "mean **0.600**" in desk.state["statistics"]
     assert len(desk.state["edges"]) <= 51
 
 
@@ -172,7 +172,7 @@ def test_it_follows_the_slice_of_a_group(dataset: Any) -> None:
         )
     desk = open_panel(dataset)
     desk.event("on_load")
-    assert "mean **0.300**" in desk.state["figures"]
+    assert "mean **0.300**" in desk.state["statistics"]
     dataset.group_slice = "right"
     desk.event("on_change_group_slice")
-    assert "mean **0.800**" in desk.state["figures"]
+    assert "mean **0.800**" in desk.state["statistics"]

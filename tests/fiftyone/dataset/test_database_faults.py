@@ -22,8 +22,8 @@ from resmem_plugin.core.scoring import scorer as scorer_module
 from resmem_plugin.core.scoring.progress import Progress
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.setup.database import find_database
-from tests.browser.stand_ins import Counted, use
 from tests.conftest import ROOT
+from tests.models import Counted, use_stand_in
 from tests.mongod import free_port, start_mongod, wait_until_it_answers
 
 RUNS = """
@@ -33,9 +33,9 @@ from resmem_plugin import Scorer
 from resmem_plugin.core.errors import ScoringError
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset import run as computation
-from tests.browser.stand_ins import Slow
+from tests.models import Slow
 
-vars(computation).update(_WRITTEN_AT_ONCE=4)
+vars(computation).update(_WRITE_BATCH_SIZE=4)
 paths, forwarded = sys.argv[2:], sys.argv[1]
 scorer = Scorer(device="cpu", model=Slow(forwarded), batch_size=1)
 
@@ -190,7 +190,7 @@ def test_a_cache_serves_every_data_set(
     dataset: Any, reds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scorer_module, "load_engine", None)  # what `use` replaces is put back
-    use(Counted, str(tmp_path / "forwarded"))
+    use_stand_in(Counted, str(tmp_path / "forwarded"))
     dataset.add_samples([fo.Sample(filepath=path) for path in reds])
     compute_memorability(dataset, cache=tmp_path / "scores.sqlite")
     compute_memorability(dataset, "again", cache=tmp_path / "scores.sqlite")

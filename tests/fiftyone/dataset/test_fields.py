@@ -16,11 +16,7 @@ from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
 from resmem_plugin.fiftyone.dataset.run import ScoringRun
 from tests.conftest import ROOT
-from tests.models import Red
-
-
-class Other(Red):
-    """Scores alike, and is another network."""
+from tests.models import OtherRed
 
 
 @pytest.fixture
@@ -34,7 +30,7 @@ def ten(dataset: Any, reds: list[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def other() -> Scorer:
-    return Scorer(device="cpu", model=Other(), batch_size=4, exif_transpose=True)
+    return Scorer(device="cpu", model=OtherRed(), batch_size=4, exif_transpose=True)
 
 
 def test_overwriting_a_view_that_shows_what_is_scored(ten: Any, red: Scorer, other: Scorer) -> None:
@@ -103,8 +99,8 @@ compute_memorability(fo.load_dataset(sys.argv[1])[:6], scorer=Scorer(device="cpu
 def test_a_field_that_goes_while_it_is_written_to(
     ten: Any, red: Scorer, other: Scorer, meanwhile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._WRITTEN_AT_ONCE", 1)
-    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._CHECKED_AFTER_S", 0)
+    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._WRITE_BATCH_SIZE", 1)
+    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._CHECK_INTERVAL_S", 0)
     writer = ScoreWriter.of(ten, "memorability")
     run = ScoringRun(ten, writer, red, overwrite=False, skip_failures=True).run()
     next(run)

@@ -15,15 +15,15 @@ import pytest
 
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
-from tests.browser.stand_ins import Counted, Slow
 from tests.conftest import ROOT
+from tests.models import Counted, Slow
 
 RUN = """
 import sys
 import fiftyone as fo
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
-from tests.browser.stand_ins import Slow
+from tests.models import Slow
 name, forwarded = sys.argv[1:]
 compute_memorability(fo.load_dataset(name), scorer=Scorer(device="cpu", model=Slow(forwarded), batch_size=4))
 """

@@ -20,8 +20,8 @@ import pytest
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
-from tests.browser.stand_ins import Counted
 from tests.conftest import ROOT
+from tests.models import Counted
 
 KILLS = 25
 
@@ -31,9 +31,9 @@ import fiftyone as fo
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset import run as computation
-from tests.browser.stand_ins import Counted
+from tests.models import Counted
 
-vars(computation).update(_WRITTEN_AT_ONCE=6, _CHECKED_AFTER_S=0)
+vars(computation).update(_WRITE_BATCH_SIZE=6, _CHECK_INTERVAL_S=0)
 
 class Counted(Counted):  # slower, and the same to a provenance
     __module__, __qualname__ = Counted.__module__, Counted.__qualname__
@@ -116,7 +116,7 @@ def _wait_for(dataset: Any, count: int) -> None:
 def _outcome(dataset: Any) -> tuple[Any, ...]:
     field = ScoreField(dataset, "memorability")
     scores, reasons = dataset.values(["memorability", "memorability_error"])
-    told = field.provenance, field.run["state"] if field.run else None, dataset.list_indexes()
+    told = field.provenance, field.run_report["state"] if field.run_report else None, dataset.list_indexes()
     return [None if score is None else round(score, 5) for score in scores], reasons, *told
 
 

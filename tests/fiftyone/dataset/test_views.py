@@ -7,8 +7,8 @@ import fiftyone as fo
 import pytest
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.dataset.distribution import bins_view, distribution, means_by_class
-from resmem_plugin.fiftyone.dataset.views import classes_of, select_view, sort_view, sortable_fields
+from resmem_plugin.fiftyone.dataset.distribution import bin_view, distribution, means_by_class
+from resmem_plugin.fiftyone.dataset.views import class_paths, select_view, sort_view, sortable_fields
 
 SCORES = [0.5, 0.9, None, 0.6, 0.8, 0.7]
 CLASSES = ["cat", "cat", "cat", "dog", "dog", "cat"]
@@ -96,7 +96,7 @@ def test_nothing_is_scored_yet(dataset: Any) -> None:
 
 
 def test_what_sorts_into_classes(scored: Any) -> None:
-    assert classes_of(scored) == {"kind": "kind.label", "things": "things.detections.label", "split": "split"}
+    assert class_paths(scored) == {"kind": "kind.label", "things": "things.detections.label", "split": "split"}
 
 
 def test_the_distribution(scored: Any) -> None:
@@ -117,7 +117,7 @@ def test_no_score_falls_out_of_the_histogram(dataset: Any, values: list[float]) 
     assert sum(found.counts) == len(values)
     assert found.failed == 0
     cuts = [
-        len(bins_view(dataset, "memorability", low, high, last=found.edges[-1]))
+        len(bin_view(dataset, "memorability", low, high, last=found.edges[-1]))
         for low, high in itertools.pairwise(found.edges)
     ]
     assert cuts == list(found.counts)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resmem_plugin.core.errors import MissingPackageError
-from resmem_plugin.fiftyone.setup.database import FALL_BACK, find_database, has_fall_back, main
+from resmem_plugin.fiftyone.setup.database import FALLBACK_PACKAGE, find_database, has_fallback, main
 
 ROOT = Path(__file__).parents[3]
 
@@ -76,7 +76,7 @@ def test_a_build_that_could_not_download(programs: Path) -> None:
         MissingPackageError, match=r"built without one .*exception\.txt.*FIFTYONE_DATABASE_URI"
     ) as error:
         find_database()
-    assert (FALL_BACK in str(error.value)) == has_fall_back()
+    assert (FALLBACK_PACKAGE in str(error.value)) == has_fallback()
 
 
 def test_none_at_all(programs: Path) -> None:
@@ -107,14 +107,14 @@ def test_a_file_of_another_machine(programs: Path) -> None:
 
 
 def test_the_make_file_s_question(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main() == (3 if has_fall_back() else 1)
+    assert main() == (3 if has_fallback() else 1)
     assert "FiftyOne has no database" in capsys.readouterr().err
     mongod = program(programs, "exit 0")
     assert main() == 0
     assert capsys.readouterr().out == f"{mongod}\n"
 
 
-@pytest.mark.skipif(not has_fall_back(), reason="the fall-back is for Linux on x86-64")
+@pytest.mark.skipif(not has_fallback(), reason="the fall-back is for Linux on x86-64")
 def test_the_make_file_s_fall_back_is_this_one() -> None:
-    assert f"--constraint constraints.txt --force-reinstall {FALL_BACK}" in (ROOT / "Makefile").read_text()
-    assert f"\n{FALL_BACK}==" in (ROOT / "constraints.txt").read_text()
+    assert f"--constraint constraints.txt --force-reinstall {FALLBACK_PACKAGE}" in (ROOT / "Makefile").read_text()
+    assert f"\n{FALLBACK_PACKAGE}==" in (ROOT / "constraints.txt").read_text()

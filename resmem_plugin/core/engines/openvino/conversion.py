@@ -1,6 +1,6 @@
-"""The network in OpenVINO's own format (IR): converted once, by torch, and from then on read without it.
+"""Converts the network to OpenVINO's own format (IR), once, with torch; later starts read it without torch.
 
-In int8 it is kept once more for each set of images that it was calibrated on.
+An int8 network is kept for each set of images that it was calibrated on.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ _logger = logging.getLogger(__name__)
 
 
 def load_converted(core: openvino.Core, weights: WeightsFile) -> openvino.Model:
-    """The network as OpenVINO takes it: uint8 images (B, 227, 227, 3) -> memorability (B,), embeddings (B, 256).
+    """Load the network for OpenVINO: uint8 images (B, 227, 227, 3) -> memorability (B,), embeddings (B, 256).
 
-    It is read from the cache folder; where it is not there, or damaged, it is converted and kept. Two processes may do
-    so at once.
+    It is read from the cache folder; if it is missing there, or damaged, it is converted and written. Two processes may
+    do so at once.
 
     Raises:
-        WeightsCorruptError: if the weights are not what they should be.
+        WeightsCorruptError: if the weights are damaged.
     """
     if not weights.trusted:
         verify(weights)
-    return _kept(core, converted_folder(weights), lambda: _convert(weights))
+    return _cached(core, converted_folder(weights), lambda: _convert(weights))
 
 
 def load_quantized(core: openvino.Core, weights: WeightsFile, calibration: Calibration) -> openvino.Model:
-    """The same in int8, calibrated on these images, or as it was kept under this id.
+    """Load the network in int8, calibrated on these images, or from the cache folder by this id.
 
     Raises:
-        WeightsCorruptError: if the weights are not what they should be.
-        OptionError: if nothing is kept under the id.
+        WeightsCorruptError: if the weights are damaged.
+        OptionError: if the cache folder has no calibration of that id.
         MissingPackageError: if it must be calibrated and NNCF is not installed.
     """
     if not weights.trusted:
@@ -66,43 +66,43 @@ def load_quantized(core: openvino.Core, weights: WeightsFile, calibration: Calib
     def calibrate() -> openvino.Model:
         if isinstance(calibration, str):
             raise OptionError(
-                f"no int8 network calibrated as {calibration!r} is kept in {cache_folder()}: name the images to "
-                "calibrate on"
+                f"no int8 network of calibration {calibration!r} is in {cache_folder()}: give the images to calibrate "
+                "on"
             )
         from resmem_plugin.core.engines.openvino.quantization import quantize
 
         _logger.info("calibrating int8 on %d images, once: this takes some seconds", len(calibration))
         return quantize(load_converted(core, weights), calibration)
 
-    return _kept(core, folder, calibrate, calibration_sha256=name)
+    return _cached(core, folder, calibrate, calibration_sha256=name)
 
 
 def converted_folder(weights: WeightsFile, form: str = "fp32") -> Path:
-    """Where the converted network lies, or will; its form is "fp32", or "int8-" and the id of a calibration."""
+    """The folder of the converted network; its form is "fp32", or "int8-" and the id of a calibration."""
     version = openvino.__version__.partition("-")[0]
     return cache_folder() / f"openvino-{version}-{form}-{_FORMAT}-{weights.sha256}"
 
 
-def _kept(core: openvino.Core, folder: Path, make: Callable[[], openvino.Model], **about: str) -> openvino.Model:
-    """What the folder holds, or else what `make` gives, which is then kept there."""
-    kept = _read(core, folder)
-    if kept is not None:
-        return kept
-    made = make()
+def _cached(core: openvino.Core, folder: Path, convert: Callable[[], openvino.Model], **about: str) -> openvino.Model:
+    """The network in the folder; if there is none, the one that `convert` returns, which is then written there."""
+    cached = _read(core, folder)
+    if cached is not None:
+        return cached
+    converted = convert()
     try:
-        _keep(made, folder, about)
+        _write(converted, folder, about)
     except OSError as error:
         warn(
-            f"the network could not be kept in {cache_folder()} as OpenVINO takes it ({error}): every start will be "
-            "slower. Make room there, or set RESMEM_CACHE_DIR to another folder",
+            f"the converted network could not be written to {cache_folder()} ({error}): every start will be slower. "
+            "Free some space, or set RESMEM_CACHE_DIR to another folder",
             CacheWarning,
         )
-        return made
-    return _read(core, folder) or made  # from the file, which is mapped: half the memory
+        return converted
+    return _read(core, folder) or converted  # from the file, which is mapped: half the memory
 
 
 def _read(core: openvino.Core, folder: Path) -> openvino.Model | None:
-    if not _is_whole(folder):  # or not there
+    if not _is_complete(folder):
         return None
     try:
         return core.read_model(folder / _GRAPH)
@@ -110,16 +110,16 @@ def _read(core: openvino.Core, folder: Path) -> openvino.Model | None:
         return None
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
-        told = json.loads((folder / _MANIFEST).read_text())
-        return bool(_measured(folder).items() <= told.items())
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        return bool(_measured(folder).items() <= manifest.items())
     except (OSError, ValueError, AttributeError):
         return False
 
 
 def _measured(folder: Path) -> dict[str, Any]:
-    """What tells a whole folder. The constants are measured, not read: that would take longer than a score."""
+    """The hash of the graph and the size of the constants. Hashing these would take longer than a score."""
     graph = hashlib.sha256((folder / _GRAPH).read_bytes()).hexdigest()
     return {"graph_sha256": graph, "constants_bytes": (folder / _CONSTANTS).stat().st_size}
 
@@ -132,10 +132,10 @@ def _convert(weights: WeightsFile) -> openvino.Model:
     from resmem_plugin.core.network.pretrained import load_resmem
 
     _logger.info("converting the network for OpenVINO, once: this takes some seconds")
-    frontend = FrontEndManager().load_by_framework("pytorch")  # openvino.convert_model would tell its maker
+    frontend = FrontEndManager().load_by_framework("pytorch")  # openvino.convert_model sends telemetry
     example = torch.zeros((2, *INPUT_SHAPE), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")  # of tracing, which torch wants replaced
+        warnings.simplefilter("ignore")  # tracing is deprecated
         decoder = TorchScriptPythonDecoder(_entry(load_resmem(weights, keep=False)), example_input=example)
         model: openvino.Model = frontend.convert(frontend.load(decoder))
     model.reshape([-1, *INPUT_SHAPE])
@@ -144,8 +144,8 @@ def _convert(weights: WeightsFile) -> openvino.Model:
 
 
 def _simplify(model: openvino.Model) -> None:
-    """Fold constants and fuse what can be, as OpenVINO's own converter does: a start is a third of a second quicker."""
-    with contextlib.suppress(ImportError):  # it has no public name; without it scores are the same
+    """Fold constants and fuse operations, as OpenVINO's own converter does: a start is a third of a second faster."""
+    with contextlib.suppress(ImportError):  # not public; without it scores are the same
         from openvino._offline_transformations import apply_moc_transformations
 
         apply_moc_transformations(model, False)
@@ -168,23 +168,23 @@ def _entry(network: ResMemNetwork) -> Any:
     return FromBytes().eval().requires_grad_(False)
 
 
-def _keep(model: openvino.Model, folder: Path, about: Mapping[str, str]) -> None:
-    """Write the folder beside its place and move it there, whole; one that another process moved there first stays."""
+def _write(model: openvino.Model, folder: Path, about: Mapping[str, str]) -> None:
+    """Write a temporary folder and rename it; one that another process renamed first stays."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
         try:
             openvino.save_model(model, unfinished / _GRAPH, compress_to_fp16=False)
-        except RuntimeError as error:  # a full disk, in OpenVINO's words
+        except RuntimeError as error:  # a full disk, say
             raise OSError(str(error)) from error
         (unfinished / _MANIFEST).write_text(json.dumps({**_measured(unfinished), **about}))
-        if not _is_whole(folder):
+        if not _is_complete(folder):
             with contextlib.suppress(FileNotFoundError):
                 os.rename(folder, unfinished / "damaged")
         try:
             os.rename(unfinished, folder)
         except OSError:
-            if not _is_whole(folder):
+            if not _is_complete(folder):
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

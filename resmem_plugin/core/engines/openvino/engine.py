@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: the quickest there, and without torch once the network has been converted."""
+"""OpenVINO on a CPU: the fastest engine there, and without torch once the network has been converted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resmem_plugin.core.engines.openvino.conversion import load_converted, load_
 from resmem_plugin.core.network.weights import WeightsFile
 
 _INFERENCE_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "int8": openvino.Type.f32}
-"""What is reckoned in that is not in int8: fp32 there, so that scores are the same on every processor."""
+"""The type of all operations that are not int8: fp32 with int8, so that scores are equal on every processor."""
 
 _SCORES, _EMBEDDINGS = 0, 1
 
@@ -28,17 +28,17 @@ class OpenVINOEngine:
     Args:
         weights: the weights file.
         precision: "fp32", "int8", or "bf16" where `has_bf16()`.
-        calibration: for int8, the images to calibrate on, or the id of a calibration that is kept.
+        calibration: for int8, the images to calibrate on, or the id of a calibration in the cache folder.
 
     Raises:
-        OptionError: for int8 without a calibration, or with an id under which none is kept.
+        OptionError: for int8 without a calibration, or with an id that the cache folder does not have.
         MissingPackageError: for a new calibration without NNCF.
-        WeightsError: if the weights are not what they should be.
+        WeightsError: if the weights are damaged.
     """
 
     name = "openvino"
     device_type = "cpu"
-    batch_size = 8  # larger batches are no quicker, only slower to interrupt
+    batch_size = 8  # larger batches are not faster, only slower to interrupt
     can_embed = True
     lookahead = 0
     decode_jpegs = None
@@ -54,7 +54,7 @@ class OpenVINOEngine:
             openvino.properties.hint.performance_mode: openvino.properties.hint.PerformanceMode.LATENCY,
         }
         self._request = core.compile_model(network, "CPU", options).create_infer_request()
-        self._running = threading.Lock()
+        self._lock = threading.Lock()
         self._process = os.getpid()
 
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -79,7 +79,7 @@ class OpenVINOEngine:
 
     def _run(self, batch: npt.NDArray[np.uint8], output: int) -> npt.NDArray[np.float32]:
         check_not_forked(self._process)
-        with self._running:  # one request has all cores
+        with self._lock:  # one request uses all cores
             self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
             result: npt.NDArray[np.float32] = self._request.get_output_tensor(output).data.copy()
         return result
@@ -87,14 +87,14 @@ class OpenVINOEngine:
 
 @functools.cache
 def shared_core() -> openvino.Core:
-    """The process's one Core, which is never given up.
+    """The process's one Core, which is never freed.
 
-    Each Core of OpenVINO 2026 gives its thread a new stack for signals, and puts the one before back when it goes. Of
-    two that go in the order in which they came, the second puts back a freed one, and the next signal is written there.
+    Each Core of OpenVINO 2026 replaces its thread's signal stack, and restores the previous one when it is freed. If
+    two are freed in the order of their creation, the second restores a freed stack, and the next signal corrupts it.
     """
     return openvino.Core()
 
 
 def has_bf16() -> bool:
-    """Whether this processor reckons in bfloat16, with AVX-512 BF16 or AMX; others are quicker in fp32."""
+    """Whether this processor computes in bfloat16, with AVX-512 BF16 or AMX; others are faster in fp32."""
     return "BF16" in shared_core().get_property("CPU", openvino.properties.device.capabilities)

@@ -1,8 +1,8 @@
-"""int8 by post-training quantisation with NNCF, which keeps wide what costs accuracy and hardly any time.
+"""int8 by post-training quantisation with NNCF, which keeps in fp32 what costs accuracy and hardly any time.
 
-Measured on photographs that did not calibrate (benchmarks/RESULTS.md): most of the error that quantising everything
-makes comes from the weights of the ResNet's first convolution and the activations of the regression head, which are 1 %
-of the work, and half of what is then left from the sums of its blocks.
+Measured on photographs outside the calibration set (benchmarks/RESULTS.md): most of the error of a full quantisation
+comes from the weights of the ResNet's first convolution and the activations of the regression head, which are 1 % of
+the work, and half of the rest from the sums of its blocks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import openvino
 from resmem_plugin.core.errors import MissingPackageError
 
 _FP32_OPS = frozenset(("AvgPool", "Divide", "MatMul", "Multiply", "Power", "ReduceMean"))
-_COLOURS = 3
+_CHANNELS = 3
 
 
 def quantize(model: openvino.Model, images: npt.NDArray[np.uint8]) -> openvino.Model:
@@ -33,15 +33,15 @@ def quantize(model: openvino.Model, images: npt.NDArray[np.uint8]) -> openvino.M
     nncf = _load_nncf()
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 
-    wide = nncf.IgnoredScope(names=list(_fp32_nodes(model)), validate=False)
+    fp32 = nncf.IgnoredScope(names=list(_fp32_nodes(model)), validate=False)
     dataset = nncf.Dataset([{0: image[None]} for image in images])
-    with contextlib.redirect_stdout(sys.stderr):  # NNCF draws its progress where results may be going
+    with contextlib.redirect_stdout(sys.stderr):  # NNCF prints its progress to stdout
         return nncf.quantize(
             model,
             dataset,
             subset_size=len(images),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=wide,
+            ignored_scope=fp32,
             advanced_parameters=AdvancedQuantizationParameters(
                 disable_bias_correction=True, disable_channel_alignment=True
             ),
@@ -49,25 +49,25 @@ def quantize(model: openvino.Model, images: npt.NDArray[np.uint8]) -> openvino.M
 
 
 def _fp32_nodes(model: openvino.Model) -> Iterator[str]:
-    """The names of what stays wide: the convolutions that see the picture, sums, normalisation, pooling, the head."""
+    """The names of the nodes that stay in fp32: the first convolutions, sums, normalisation, pooling, the head."""
     for operation in model.get_ordered_ops():
         kind = operation.get_type_name()
-        sees_picture = kind == "Convolution" and operation.input(1).get_shape()[1] == _COLOURS
-        if kind in _FP32_OPS or sees_picture or (kind == "Add" and not _adds_bias(operation)):
+        is_first = kind == "Convolution" and operation.input(1).get_shape()[1] == _CHANNELS
+        if kind in _FP32_OPS or is_first or (kind == "Add" and not _adds_bias(operation)):
             yield operation.friendly_name
 
 
 def _adds_bias(addition: Any) -> bool:
-    """Whether it adds a constant to a convolution, of which it then is a part."""
+    """Whether it adds a bias to a convolution, and so is part of it."""
     return any(
         value.get_node().get_type_name() in ("Convolution", "GroupConvolution") for value in addition.input_values()
     )
 
 
 def _load_nncf() -> Any:
-    loggers = logging.getLoggerClass()  # NNCF puts its own in its place
-    told = os.environ.get("NNCF_CI")
-    os.environ["NNCF_CI"] = "true"  # else it tells its maker what it is used for
+    loggers = logging.getLoggerClass()  # NNCF replaces it
+    before = os.environ.get("NNCF_CI")
+    os.environ["NNCF_CI"] = "true"  # disables its telemetry
     try:
         import nncf
     except ModuleNotFoundError as error:
@@ -78,10 +78,10 @@ def _load_nncf() -> Any:
         ) from error
     finally:
         logging.setLoggerClass(loggers)
-        if told is None:
+        if before is None:
             del os.environ["NNCF_CI"]
         else:
-            os.environ["NNCF_CI"] = told
-    # Of the logger alone: nncf.set_log_level would set that of every handler on it, whoever else they belong to.
+            os.environ["NNCF_CI"] = before
+    # Not nncf.set_log_level, which would also set the level of other people's handlers.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf

@@ -1,4 +1,4 @@
-"""What this machine's cores can do in OpenVINO: the speed of one large matrix product, in images of ResMem a second."""
+"""Estimates how fast OpenVINO will score on this CPU, by timing one large matrix product."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "int8": openvin
 
 @functools.cache
 def expected_images_per_s(precision: str) -> float:
-    """About how many images a second OpenVINO will score on this CPU, which comes near to the limit.
+    """Estimate images per second with OpenVINO on this CPU, which comes near its peak throughput.
 
-    Takes about a third of a second, once in a process.
+    Takes about a third of a second, once per process.
     """
     return peak_throughput(precision, times=2)()
 
 
 def peak_throughput(precision: str, times: int = 20) -> Callable[[], float]:
-    """A function that times a 1x1 convolution in that precision: its greatest speed in images of ResMem a second."""
+    """A function that times a 1x1 convolution, and returns its peak throughput in images of ResMem per second."""
     x = openvino.opset13.parameter([_BATCH, _CHANNELS, _SIDE, _SIDE], np.float32)
     weights = np.random.default_rng(0).standard_normal((_CHANNELS, _CHANNELS, 1, 1), dtype=np.float32)
     sides: tuple[Any, Any] = (x, openvino.opset13.constant(weights))
@@ -43,17 +43,17 @@ def peak_throughput(precision: str, times: int = 20) -> Callable[[], float]:
     images = {0: np.ones((_BATCH, _CHANNELS, _SIDE, _SIDE), np.float32)}
 
     def measure() -> float:
-        taken = []
+        times_s = []
         for _ in range(times):
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             request.infer(images, share_inputs=True, share_outputs=True)
-            taken.append(time.perf_counter() - began)
+            times_s.append(time.perf_counter() - start_s)
         operations = 2 * _BATCH * _SIDE**2 * _CHANNELS**2
-        return operations / min(taken) / FLOPS_PER_IMAGE
+        return operations / min(times_s) / FLOPS_PER_IMAGE
 
     return measure
 
 
 def _quantized(values: Any, low: float, levels: int) -> Any:
-    """Values from `low` to 1 in steps: what OpenVINO reckons in int8."""
+    """Values from `low` to 1 in steps, which OpenVINO computes in int8."""
     return openvino.opset13.fake_quantize(values, *(np.float32(bound) for bound in (low, 1, low, 1)), levels)

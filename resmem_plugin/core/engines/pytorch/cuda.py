@@ -1,4 +1,4 @@
-"""PyTorch on a CUDA card, kept busy: pinned transfers on a stream of their own, and the network as CUDA graphs."""
+"""PyTorch on a CUDA device: pinned transfers on a separate stream, and the network as CUDA graphs."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class _Graph(NamedTuple):
 
 
 class CUDAEngine(PyTorchEngine):
-    """Runs a network on a CUDA card without waiting for it: `submit` returns before the card is done.
+    """Runs a network on a CUDA device asynchronously: `submit` returns before the device is done.
 
-    ResMem runs as CUDA graphs, captured for batches of 1, 2, 4, ... images, of which a batch takes the next larger; a
-    network of the caller's runs as it is. For arguments and errors see `PyTorchEngine`.
+    ResMem runs as CUDA graphs, captured for batches of 1, 2, 4, ... images, of which a batch uses the next larger; a
+    caller's own network runs without graphs. For arguments and errors see `PyTorchEngine`.
     """
 
     lookahead = 1
@@ -53,11 +53,11 @@ class CUDAEngine(PyTorchEngine):
         super().__init__(model, weights=weights, device=device, precision=precision, own=own)
         self._copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         self._work = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        self._work.wait_stream(torch.cuda.current_stream(self.device))  # on which the parameters came
+        self._work.wait_stream(torch.cuda.current_stream(self.device))  # which transferred the parameters
         self._graphs: dict[int, _Graph] = {}
         self._pool = torch.cuda.graph_pool_handle()
         self._captures = isinstance(self.model, ResMemNetwork)
-        self._launching = threading.Lock()
+        self._launch_lock = threading.Lock()
         self.decode_jpegs = JPEGDecoder(self.device)
 
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -65,19 +65,19 @@ class CUDAEngine(PyTorchEngine):
         return self.submit(batch)()
 
     def submit(self, batch: npt.NDArray[np.uint8]) -> Callable[[], npt.NDArray[np.float32]]:
-        """Launch `forward`; what is returned waits for the scores, and gives them.
+        """Launch `forward`; the function returned waits for the scores.
 
         Raises:
             EvalModeError, ForkError, OptionError: as by `forward`.
         """
         check_not_forked(self._process)
-        self.require_eval_mode()
+        self.check_eval_mode()
         try:
-            with self._launching, torch.cuda.device(self.device), torch.no_grad(), self._arithmetic():
+            with self._launch_lock, torch.cuda.device(self.device), torch.no_grad(), self._arithmetic():
                 scores, done = self._launch(torch.from_numpy(batch))
         except torch.OutOfMemoryError:
             self._drop_graphs()
-            return lambda: super(CUDAEngine, self).forward(batch)  # which halves it
+            return lambda: super(CUDAEngine, self).forward(batch)  # which splits it
 
         def finish() -> npt.NDArray[np.float32]:
             done.synchronize()
@@ -86,7 +86,7 @@ class CUDAEngine(PyTorchEngine):
         return finish
 
     def _launch(self, batch: Tensor) -> tuple[Tensor, torch.cuda.Event]:
-        """Queue the transfer there, the forward pass and the transfer back: the scores' place, and when they are in."""
+        """Queue the transfers and the forward pass; returns the scores' buffer, and the event that they are there."""
         with torch.cuda.stream(self._copies):
             images = batch.pin_memory().to(self.device, non_blocking=True)
         self._work.wait_stream(self._copies)
@@ -106,7 +106,7 @@ class CUDAEngine(PyTorchEngine):
                 self._graphs[size] = self._capture(size)
             except torch.OutOfMemoryError:
                 raise
-            except RuntimeError as error:  # a kernel that cannot be captured: slower, but no reason to fail
+            except RuntimeError as error:  # a kernel that cannot be captured: slower, but not an error
                 _logger.warning("the network runs without CUDA graphs, more slowly: %s", error)
                 self._captures = False
                 return self._scores(self._scaled(images))
@@ -125,7 +125,7 @@ class CUDAEngine(PyTorchEngine):
         return _Graph(graph, images, scores)
 
     def _drop_graphs(self) -> None:
-        """Free the memory that the graphs hold: the card is too full for them."""
+        """Free the memory of the graphs: the device has too little."""
         torch.cuda.synchronize(self.device)
         self._graphs.clear()
         self._captures = False

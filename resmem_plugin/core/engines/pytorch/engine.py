@@ -34,13 +34,13 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _AUTO_PRECISION = {"cpu": "fp32", "mps": "fp32", "cuda": "fp16"}
 _FP32_PARTS: dict[
     str, tuple[Any, ...]
-] = {  # where torch may round the inputs of "fp32" to 10 or 7 bits: on CUDA convolutions do by default
+] = {  # where torch may round fp32 inputs to 10 or 7 bits, as CUDA convolutions do by default
     "cpu": (torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul),  # type: ignore[attr-defined]
     "cuda": (torch.backends.cudnn.conv, torch.backends.cuda.matmul),  # type: ignore[attr-defined]
     "mps": (),
 }
-_setting_fp32 = threading.RLock()
-_BATCH_SIZES = {"cpu": 8, "mps": 32, "cuda": 128}  # on a CPU larger batches are no quicker, only slower to interrupt
+_fp32_lock = threading.RLock()
+_BATCH_SIZES = {"cpu": 8, "mps": 32, "cuda": 128}  # on a CPU larger batches are not faster, only slower to interrupt
 
 
 class PyTorchEngine:
@@ -48,14 +48,14 @@ class PyTorchEngine:
 
     Args:
         model: the network. A module is copied and put into eval mode; the caller's own is left as it is.
-        weights: SHA-256 of the file its weights came from. Default, for a model of the caller's: a hash of its state
-            dict and structure, or for a function a name that is never the same twice.
+        weights: SHA-256 of the weights file. None, for a caller's own model: a hash of its state dict and structure, or
+            for a function a unique name.
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16".
-        own: whether the model may be changed in place, as one just loaded from a file may.
+        own: change the model in place instead of copying it.
 
     Raises:
-        OptionError: for a device or precision that cannot be had here.
+        OptionError: for a device or precision that is not available on this machine.
     """
 
     name = "pytorch"
@@ -88,12 +88,12 @@ class PyTorchEngine:
     def forward(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 RGB images (B, 227, 227, 3) -> memorability (B,).
 
-        A batch that does not fit into the device's memory is halved and tried again.
+        A batch that does not fit into the device's memory is split in two and retried.
 
         Raises:
             EvalModeError: if the model was switched to training mode.
             ForkError: in a process forked from the one that loaded the network.
-            OptionError: if a caller's model returns something other than one number an image.
+            OptionError: if a caller's model returns something other than one number per image.
         """
         return self._run(self._scores, batch)
 
@@ -109,7 +109,7 @@ class PyTorchEngine:
     def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 RGB images (B, 227, 227, 3) -> activations of the head's last hidden layer (B, 256).
 
-        Batches are halved and errors raised as by `forward`.
+        Batches are split and errors raised as by `forward`.
 
         Raises:
             OptionError: if a caller's model has no method `embed`, or it returns something other than (B, D).
@@ -123,7 +123,7 @@ class PyTorchEngine:
 
     def _run(self, compute: Callable[[Tensor], Tensor], batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         check_not_forked(self._process)
-        self.require_eval_mode()
+        self.check_eval_mode()
         try:
             with torch.inference_mode(), self._arithmetic():
                 images = torch.from_numpy(batch).to(self.device)
@@ -136,8 +136,8 @@ class PyTorchEngine:
         middle = len(batch) // 2
         return np.concatenate([self._run(compute, half) for half in (batch[:middle], batch[middle:])])
 
-    def require_eval_mode(self) -> None:
-        """See that the model is in eval mode, as it was when the engine was built.
+    def check_eval_mode(self) -> None:
+        """Check that the model is still in eval mode.
 
         Raises:
             EvalModeError: if it is not.
@@ -149,7 +149,7 @@ class PyTorchEngine:
         """uint8 (B, 227, 227, 3) on the device -> float (B, 3, 227, 227) in [0, 1], channels-last for ResMem."""
         x = images.permute(0, 3, 1, 2)  # channels-last without a copy
         if not isinstance(self.model, ResMemNetwork):
-            x = x.contiguous()  # a caller's model may not take channels-last: upstream's does not
+            x = x.contiguous()  # a caller's model may not accept channels-last: upstream's does not
         return x.to(torch.float32).div_(255)
 
     def _scores(self, x: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class PyTorchEngine:
 
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        """The arithmetic that `precision` says, whatever the caller's thread or process is set to."""
+        """Use the arithmetic of `precision`, whatever the settings of the caller's thread or process."""
         half = self.precision != "fp32"
         with torch.autocast(self.device.type, dtype=DTYPES[self.precision] if half else None, enabled=half):
             parts = () if half else _FP32_PARTS[self.device.type]
@@ -176,7 +176,7 @@ class PyTorchEngine:
             if not loose:
                 yield
                 return
-            with _setting_fp32:  # these settings are the whole process's: one at a time, and put back
+            with _fp32_lock:  # these settings belong to the process: one thread at a time, and restored
                 before = [(part, part.fp32_precision) for part in parts]
                 try:
                     for part in parts:
@@ -188,10 +188,10 @@ class PyTorchEngine:
 
 
 def resolve(device: str, precision: str) -> tuple[str, str]:
-    """What "auto" comes to here: the device's name and the precision.
+    """Resolve "auto": the device's name and the precision.
 
     Raises:
-        OptionError: for a device or precision that cannot be had here.
+        OptionError: for a device or precision that is not available on this machine.
     """
     found = _device(device)
     if precision == "auto":
@@ -215,7 +215,7 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise OptionError(
             f"device={name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA device(s) here: use device='auto' or "
-            "'cpu', or install a driver and a build of torch for it"
+            "'cpu', or install a driver and a CUDA build of torch"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise OptionError("device='mps' needs a Mac with Apple silicon: use device='auto' or 'cpu'")
@@ -223,7 +223,7 @@ def _device(name: str) -> torch.device:
 
 
 def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
-    """Fold batch normalisation, go channels-last, and store what runs in half precision in half precision."""
+    """Fold batch normalisation, use channels-last, and store in half precision what runs in it."""
     for module in list(network.features.modules()):
         children = dict(module.named_children())
         for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
@@ -246,7 +246,7 @@ def _identity(model: Model) -> str:
     kind = model if isinstance(model, type(_identity)) else type(model)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if not isinstance(model, nn.Module):
-        return f"function:{name}:{uuid.uuid4().hex}"  # nothing tells whether two functions compute the same
+        return f"function:{name}:{uuid.uuid4().hex}"  # two functions cannot be compared
     digest = hashlib.sha256(f"{name} {model!r}".encode())
     for key, value in model.state_dict().items():
         if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""How fast PyTorch will score on this CPU, from a measurement of one block of the network."""
+"""Estimates how fast PyTorch will score on this CPU, by timing one block of the network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from resmem_plugin.core.engines.pytorch.engine import DTYPES
 
 @functools.cache
 def expected_images_per_s(precision: str) -> float:
-    """About how many images a second PyTorch will score on this CPU: the block it mostly consists of is timed.
+    """Estimate images per second on this CPU, by timing the block that most of the network consists of.
 
-    Takes a tenth of a second, or where the processor lacks that arithmetic half a second; once in a process.
+    Takes a tenth of a second, or half a second where the processor lacks that arithmetic; once per process.
     """
     block = nn.Sequential(nn.Conv2d(1024, 256, 1), nn.Conv2d(256, 256, 3, padding=1), nn.Conv2d(256, 1024, 1))
     block.to(DTYPES[precision]).to(memory_format=torch.channels_last)
@@ -25,8 +25,8 @@ def expected_images_per_s(precision: str) -> float:
     times = []
     with torch.inference_mode():
         for _ in range(3):
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             block(x)
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - start_s)
     operations = 2 * images * side**2 * (2 * 1024 * 256 + 9 * 256**2)
     return operations / min(times) / FLOPS_PER_IMAGE

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from resmem_plugin import ResMem, Scorer, transformer
 from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
@@ -19,7 +18,7 @@ from resmem_plugin.core.engines.pytorch.engine import Model, PyTorchEngine
 from resmem_plugin.core.errors import EvalModeError, OptionError, ScoringError
 from resmem_plugin.core.images.preprocess import pixels
 from tests.conftest import flat
-from tests.models import Red, Small
+from tests.models import MemoryLimited, MemoryLimitedWithEmbeddings, Red, WithWrongEmbeddings
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def paths(photos: dict[str, Path]) -> list[Path]:
 
 @pytest.mark.weights
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 1e-2), ("fp16", 2e-3)])
-def test_half_precision(scorer: Scorer, paths: list[Path], precision: str, tolerance: float) -> None:
+def test_half_precision_stays_near_fp32(scorer: Scorer, paths: list[Path], precision: str, tolerance: float) -> None:
     exact = [score.memorability for score in scorer.score(paths[:3])]
     one, four = (Scorer(device="cpu", precision=precision, batch_size=size) for size in (1, 4))
     alone, together = ([score.memorability for score in half.score(paths[:3])] for half in (one, four))
@@ -39,12 +38,12 @@ def test_half_precision(scorer: Scorer, paths: list[Path], precision: str, toler
 
 
 @pytest.mark.parametrize("option", [{"precision": "int8"}, {"device": "tpu"}, {"device": "xpu"}, {"device": "cuda:99"}])
-def test_what_cannot_be_had_is_named(option: dict[str, str]) -> None:
+def test_unavailable_devices_and_precisions_are_errors(option: dict[str, str]) -> None:
     with pytest.raises(OptionError, match=next(iter(option))):
         Scorer(model=Red(), **option)  # type: ignore[arg-type]
 
 
-def test_a_callers_network_is_left_as_it_is(photos: dict[str, Path]) -> None:
+def test_the_callers_network_is_not_changed(photos: dict[str, Path]) -> None:
     network = ResMem(pretrained=True)
     engine = PyTorchEngine(network, device="cpu")
     assert network.training
@@ -57,7 +56,7 @@ def test_a_callers_network_is_left_as_it_is(photos: dict[str, Path]) -> None:
     assert engine.forward(batch) == pytest.approx(expected.numpy(), abs=1e-6)  # folded and channels-last
 
 
-def test_training_mode_is_refused_on_every_forward() -> None:
+def test_training_mode_is_an_error_on_every_forward() -> None:
     engine = PyTorchEngine(Red(), device="cpu")
     batch = np.zeros((1, 227, 227, 3), np.uint8)
     engine.forward(batch)
@@ -67,15 +66,15 @@ def test_training_mode_is_refused_on_every_forward() -> None:
         engine.forward(batch)
 
 
-def test_a_batch_that_does_not_fit_is_halved() -> None:
-    scorer = Scorer(device="cpu", model=Small(largest=3), batch_size=16)
+def test_an_out_of_memory_batch_is_halved() -> None:
+    scorer = Scorer(device="cpu", model=MemoryLimited(largest=3), batch_size=16)
     scores = scorer.score([flat(value) for value in range(20)])
     assert [score.memorability for score in scores] == pytest.approx([value / 255 for value in range(20)], abs=1e-6)
 
 
-def test_one_image_that_does_not_fit_is_an_error() -> None:
+def test_out_of_memory_on_one_image_is_an_error() -> None:
     with pytest.raises(ScoringError, match="OutOfMemoryError") as caught:
-        Scorer(device="cpu", model=Small(largest=0)).score([flat(1)])
+        Scorer(device="cpu", model=MemoryLimited(largest=0)).score([flat(1)])
     assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
 
 
@@ -84,7 +83,7 @@ def _batch(photos: dict[str, Path], *names: str) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.weights
-def test_embeddings_are_what_the_score_is_made_of(scorer: Scorer, photos: dict[str, Path]) -> None:
+def test_scores_follow_from_embeddings(scorer: Scorer, photos: dict[str, Path]) -> None:
     batch = _batch(photos, "coffee.png", "moon.png", "rocket.jpg")
     embeddings = scorer.engine.embed(batch)
     assert embeddings.shape == (3, 256)
@@ -96,55 +95,42 @@ def test_embeddings_are_what_the_score_is_made_of(scorer: Scorer, photos: dict[s
     assert scorer.engine.embed(batch[1:2])[0] == pytest.approx(embeddings[1], abs=1e-4)
 
 
-class Embedding(Small):
-    """A model of a caller's with embeddings of its own: the means of the three channels."""
-
-    def embed(self, x: Tensor) -> Tensor:
-        if len(x) > self.largest:
-            raise torch.OutOfMemoryError("pretend that the card is full")
-        return x.mean(dim=(2, 3))
-
-
 def test_embeddings_of_a_callers_model() -> None:
-    engine = PyTorchEngine(Embedding(largest=3), device="cpu")
+    engine = PyTorchEngine(MemoryLimitedWithEmbeddings(largest=3), device="cpu")
     batch = np.random.default_rng(0).integers(0, 256, (8, 227, 227, 3), dtype=np.uint8)
     assert engine.can_embed
     assert engine.embed(batch) == pytest.approx(batch.mean(axis=(1, 2)) / 255, abs=1e-5)
-    assert isinstance(engine.model, Embedding)
+    assert isinstance(engine.model, MemoryLimitedWithEmbeddings)
     engine.model.train()
     with pytest.raises(EvalModeError, match="training mode"):
         engine.embed(batch)
 
 
-def test_a_model_without_embeddings_says_so(red: Scorer) -> None:
+def test_embeddings_of_a_model_without_them_are_an_error(red: Scorer) -> None:
     assert not red.engine.can_embed
     with pytest.raises(OptionError, match=r"a Red, has no embeddings: give it a method embed"):
         red.engine.embed(np.zeros((1, 227, 227, 3), np.uint8))
 
 
-def test_embeddings_have_one_row_an_image() -> None:
-    class Wrong(Red):
-        def embed(self, x: Tensor) -> Tensor:
-            return x
-
+def test_embeddings_of_a_wrong_shape_are_an_error() -> None:
     with pytest.raises(OptionError, match=r"embed returned shape \(2, 3, 227, 227\) for 2 images"):
-        PyTorchEngine(Wrong(), device="cpu").embed(np.zeros((2, 227, 227, 3), np.uint8))
+        PyTorchEngine(WithWrongEmbeddings(), device="cpu").embed(np.zeros((2, 227, 227, 3), np.uint8))
 
 
-def test_a_function_is_a_model_too() -> None:
+def test_a_function_can_be_the_model() -> None:
     scorer = Scorer(device="cpu", model=lambda x: x[:, 1].amax(dim=(1, 2)))
     assert scorer.score([flat(51)])[0].memorability == pytest.approx(0.2)
     assert scorer.provenance.weights.startswith("function:")
 
 
-def test_a_model_must_give_one_number_an_image() -> None:
+def test_a_model_must_return_one_number_per_image() -> None:
     with pytest.raises(OptionError, match=r"shape \(2, 3\) for 2 images"):
         Scorer(device="cpu", model=lambda x: x.mean(dim=(2, 3))).score([flat(1), flat(2)])
     with pytest.raises(OptionError, match="a list for 1 images"):
         Scorer(device="cpu", model=lambda x: x.tolist()).score([flat(1)])
 
 
-def test_provenance_tells_models_apart() -> None:
+def test_provenance_differs_between_models() -> None:
     def scorer(bias: float) -> Scorer:
         linear = torch.nn.Linear(1, 1)
         with torch.no_grad():
@@ -171,7 +157,7 @@ def _matmul_precision() -> Iterator[None]:
 
 @pytest.mark.weights
 @pytest.mark.parametrize("state", [lambda: torch.autocast("cpu", torch.bfloat16), _matmul_precision])
-def test_fp32_is_fp32_whatever_the_process_is_set_to(
+def test_fp32_ignores_autocast_and_matmul_precision(
     state: Callable[[], AbstractContextManager[None]], scorer: Scorer, paths: list[Path]
 ) -> None:
     expected = [score.memorability for score in scorer.score(paths)]
@@ -183,7 +169,7 @@ def test_fp32_is_fp32_whatever_the_process_is_set_to(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
+def test_a_forked_process_is_an_error_that_names_spawn(red: Scorer) -> None:
     red.score([flat(1)])
     reader, writer = os.pipe()
     child = os.fork()
@@ -199,16 +185,11 @@ def test_a_forked_process_is_told_to_spawn(red: Scorer) -> None:
         assert "spawn" in file.read()
 
 
-def test_scorers_share_one_network() -> None:
-    one, other = Scorer(device="cpu"), Scorer(device="cpu", batch_size=2, precision="fp32")
-    assert one.engine is other.engine
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 @pytest.mark.weights
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3), ("bf16", 1e-2)])
-def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
+def test_cuda_scores_agree_with_the_cpu(precision: str, tolerance: float) -> None:
     torch.manual_seed(0)
     network = ResMem()
     batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)
@@ -221,9 +202,9 @@ def test_cuda_gives_the_cpus_scores(precision: str, tolerance: float) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
-def test_cuda_takes_batches_ahead_and_networks_of_any_kind() -> None:
+def test_cuda_submits_batches_asynchronously_for_any_model() -> None:
     batches = [np.full((size, 227, 227, 3), size, np.uint8) for size in (3, 1, 4)]
-    for model in (Red(), lambda x: x[:, 0].mean(dim=(1, 2)), Small(largest=2)):
+    for model in (Red(), lambda x: x[:, 0].mean(dim=(1, 2)), MemoryLimited(largest=2)):
         engine = CUDAEngine(model, precision="fp32")
         waiting = [engine.submit(batch) for batch in batches]
         for batch, finish in zip(batches, waiting, strict=True):
@@ -232,7 +213,7 @@ def test_cuda_takes_batches_ahead_and_networks_of_any_kind() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
-def test_cuda_gives_the_cpus_embeddings() -> None:
+def test_cuda_embeddings_agree_with_the_cpu() -> None:
     torch.manual_seed(0)
     network = ResMem()
     batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)

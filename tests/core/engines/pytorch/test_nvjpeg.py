@@ -36,7 +36,7 @@ def photo(photos: dict[str, Path]) -> Image.Image:
     return Image.open(photos["chelsea.png"]).convert("RGB")
 
 
-def test_pixels_are_pillows_within_one(photo: Image.Image) -> None:
+def test_nvjpeg_pixels_agree_with_pillow_within_one(photo: Image.Image) -> None:
     images = [photo, photo.rotate(180), photo.resize((90, 1000)), photo.convert("L"), photo.resize((300, 200)), photo]
     contents = [_jpeg(image, quality=80) for image in images]
     contents += [_jpeg(photo, progressive=True), _jpeg(photo, subsampling=0)]
@@ -48,9 +48,9 @@ def test_pixels_are_pillows_within_one(photo: Image.Image) -> None:
         assert (seen != expected).mean() < 0.25  # Pillow rounds between rows and columns
 
 
-def test_one_that_cannot_be_decoded_spoils_no_other(photo: Image.Image) -> None:
+def test_a_broken_jpeg_does_not_affect_its_batch(photo: Image.Image) -> None:
     good = _jpeg(photo)
-    first, broken, last = JPEGDecoder("cpu")([good, b"\xff\xd8 no picture", good])
+    first, broken, last = JPEGDecoder("cpu")([good, b"\xff\xd8 no image", good])
     assert broken is None
     assert first is not None
     assert last is not None
@@ -58,7 +58,7 @@ def test_one_that_cannot_be_decoded_spoils_no_other(photo: Image.Image) -> None:
     assert JPEGDecoder("cpu")([b""]) == [None]
 
 
-def test_out_of_memory_is_left_to_the_cpu(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_on_the_gpu_falls_back_to_the_cpu(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("pretend that the card is full")
 
@@ -66,7 +66,7 @@ def test_out_of_memory_is_left_to_the_cpu(photo: Image.Image, monkeypatch: pytes
     assert JPEGDecoder("cpu")([_jpeg(photo)] * 2) == [None, None]
 
 
-def test_only_what_every_decoder_takes_alike_is_plain(photo: Image.Image) -> None:
+def test_which_jpegs_the_gpu_decodes(photo: Image.Image) -> None:
     jpeg = _jpeg(photo)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -83,7 +83,9 @@ def test_only_what_every_decoder_takes_alike_is_plain(photo: Image.Image) -> Non
         assert plain_jpeg_pixels(other) == 0
 
 
-def test_a_huge_one_is_not_for_the_card(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jpeg_over_max_image_pixels_is_not_decoded_on_the_gpu(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert plain_jpeg_pixels(_jpeg(photo)) == 0
 
@@ -101,14 +103,14 @@ class Counting(JPEGDecoder):
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_scorer_gives_its_jpegs_to_the_card_and_keeps_order_and_reasons(
+def test_a_scorer_with_gpu_decoding_keeps_order_and_errors(
     photo: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
     jpeg = _jpeg(photo)
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg)
     upside_down = _jpeg(photo.rotate(180), quality=60)
-    odd = jpeg[:600] + bytes(100) + jpeg[600:]  # its header is broken, or its picture is
+    odd = jpeg[:600] + bytes(100) + jpeg[600:]  # its header is broken, or its image is
     images = [jpeg, photo, path, b"no image", upside_down, jpeg[:3000], None, odd] * 8
     options = {"cache": tmp_path / "scores.sqlite"} if cached else {}
     card = Counting()
@@ -129,8 +131,8 @@ def test_a_scorer_gives_its_jpegs_to_the_card_and_keeps_order_and_reasons(
     assert not card.batches
 
 
-def test_a_card_takes_no_more_at_once_than_it_has_room_for(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "_PIXELS_AT_ONCE", 2 * photo.width * photo.height)
+def test_gpu_decoding_is_limited_by_pixels_per_batch(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_MAX_JPEG_PIXELS", 2 * photo.width * photo.height)
     card = Counting()
     scorer = Scorer(device="cpu", model=Red(), decode="fast", num_workers=1)
     monkeypatch.setattr(scorer.engine, "decode_jpegs", card)
@@ -141,9 +143,7 @@ def test_a_card_takes_no_more_at_once_than_it_has_room_for(photo: Image.Image, m
 
 
 @pytest.mark.parametrize("refuse", [lambda contents: [None] * len(contents), lambda _: 1 // 0])
-def test_what_a_card_refuses_the_workers_decode(
-    photo: Image.Image, monkeypatch: pytest.MonkeyPatch, refuse: Any
-) -> None:
+def test_workers_decode_what_the_gpu_refuses(photo: Image.Image, monkeypatch: pytest.MonkeyPatch, refuse: Any) -> None:
     scorer = Scorer(device="cpu", model=Red(), decode="fast", processes=True)
     monkeypatch.setattr(scorer.engine, "decode_jpegs", refuse)
     images = [_jpeg(photo), photo, b"no image", _jpeg(photo)] * 10
@@ -155,7 +155,7 @@ def test_what_a_card_refuses_the_workers_decode(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
-def test_a_card_decodes_what_the_cpu_does(photo: Image.Image) -> None:
+def test_gpu_decoding_agrees_with_the_cpu(photo: Image.Image) -> None:
     torch.manual_seed(0)
     network = ResMem()
     contents = [

@@ -1,4 +1,4 @@
-"""The photographs that are scored: two kinds, made from those that scikit-image and scikit-learn install."""
+"""The photographs to score, of two sizes, made from those that scikit-image and scikit-learn install."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def small(folder: Path) -> list[str]:
 
 
 def large(folder: Path) -> list[str]:
-    """JPEGs of 12 and 8 megapixels, with the grain of a sensor: without it they would be quick to decode."""
+    """JPEGs of 12 and 8 megapixels, with the grain of a sensor, without which they would be fast to decode."""
     grain = np.random.default_rng(0)
 
     def enlarge(image: Image.Image, number: int) -> Image.Image:
