@@ -21,16 +21,6 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 KNOWN_MISSING: frozenset[str] = frozenset(
     (
-        "Card",
-        "Gallery",
-        "Gallery.save",
-        "Gallery.to_html",
-        "ResMemAccessor",
-        "ResMemAccessor.score",
-        "ResMemAccessor.top",
-        "ResMemAccessor.bottom",
-        "ResMemAccessor.gallery",
-        "ResMemAccessor.hist",
         "Progress",
         "ResMem",
         "ResMem.embed",

@@ -1,7 +1,7 @@
 """The `resmem` command.
 
 Results go to standard output, progress and warnings to standard error. Exit codes: 0 all scored, 1 some failed, 2 wrong
-usage, 130 interrupted, 143 ended by SIGTERM. What takes long to import is imported when an interrupt is looked for.
+usage, 130 interrupted, 143 ended by SIGTERM. Slow imports happen where an interrupt is handled.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from resmem_plugin.jobs.signals import defer_signals, exit_code, exit_on_signal,
 
 
 def run() -> NoReturn:
-    """What the console script calls: `main`, then out.
+    """The console script: run `main`, then exit at once.
 
-    Python would take half a second to take the loaded network and torch apart before it exits, for nothing.
+    Python would spend half a second tearing down torch and the loaded network.
     """
     install_sigterm_handler()
     if sys.stderr is None:  # closed, as by `2>&-`
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         code = main()
-    except SystemExit as usage:  # argparse has said what is wrong
+    except SystemExit as usage:  # argparse has printed what is wrong
         code = usage.code if isinstance(usage.code, int) else 2
     with defer_signals():
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # what matters is flushed already
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the results are flushed already
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OptionError as error:
             echo_err(f"error: {error}")
             return 2
-        except BrokenPipeError:  # `resmem score ... | head`: the reader has had enough
+        except BrokenPipeError:  # `resmem score ... | head`: the reader closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except (ResMemError, OSError) as error:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from resmem_plugin.cli import cache, fiftyone, score, weights
 
-    parser = Parser(prog="resmem", description="How memorable are these pictures? ResMem's answer, 0 to 1.")
+    parser = Parser(prog="resmem", description="Score how memorable images are, 0 to 1, with ResMem.")
     parser.add_argument("--version", action="version", version=f"resmem-plugin {package_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     score.add_command(commands)

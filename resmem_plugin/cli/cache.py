@@ -1,4 +1,4 @@
-"""The command `resmem cache`: what is kept of earlier runs, and how to be rid of it."""
+"""The command `resmem cache`: show or clear the cached scores of earlier runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def add_commands(commands: Any) -> None:
     """Add the command to argparse's subparsers."""
     cache = commands.add_parser(
         "cache",
-        help="the cache of scores: what is in it, or empty it",
+        help="show or clear the cache of scores",
         description="The scores that `resmem score --cache` and Scorer(cache=True) keep.",
     )
     cache.set_defaults(run=_cache)
-    cache.add_argument("action", choices=("info", "clear"), help="say what is in it, or remove all scores from it")
-    cache.add_argument("--cache", metavar="FILE", default=True, help="another file than the user's own")
+    cache.add_argument("action", choices=("info", "clear"), help="show what is in it, or remove all scores from it")
+    cache.add_argument("--cache", metavar="FILE", default=True, help="default: scores.sqlite in the cache folder")
 
 
 def add_option(parser: Any) -> None:
@@ -26,7 +26,7 @@ def add_option(parser: Any) -> None:
         nargs="?",
         const=True,
         metavar="FILE",
-        help="keep scores, and take those that were kept, in a .sqlite file (default: one in the user's cache folder)",
+        help="reuse the scores of earlier runs and keep new ones (default: scores.sqlite in the cache folder)",
     )
 
 

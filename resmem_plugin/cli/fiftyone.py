@@ -19,37 +19,37 @@ def add_commands(commands: Any) -> None:
     """Add the commands to argparse's subparsers."""
     plugin = commands.add_parser(
         "plugin",
-        help="make the plugin known to FiftyOne, or take it away",
-        description="Make the plugin known to FiftyOne: a small folder among its plugins, which leads to this package.",
+        help="install the plugin into FiftyOne, or uninstall it",
+        description="Install the plugin into FiftyOne: a folder in its plugins folder that points to this package.",
     )
     plugin.set_defaults(run=_plugin)
     plugin.add_argument(
         "action",
         choices=("install", "uninstall", "path"),
-        help="write the folder or bring it up to date; remove it; or say where FiftyOne finds the plugin",
+        help="write or update the folder; remove it; or print where FiftyOne finds the plugin",
     )
 
     app = commands.add_parser(
         "app",
         help="score a folder and open it in the FiftyOne App",
-        description="Score a folder's images into a FiftyOne data set that stays, and open it in the App until Ctrl-C, "
-        "the most memorable first. Run again, it goes on: new images are added, scores that are there stay.",
+        description="Score a folder's images into a persistent FiftyOne dataset, and open it in the App until Ctrl-C, "
+        "the most memorable first. Run again, it adds new images and keeps the scores that are there.",
         epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted before the App was open.",
     )
     app.set_defaults(run=_app)
-    app.add_argument("folder", metavar="FOLDER", help="what counts as an image in it is as in `resmem score`")
-    app.add_argument("-r", "--recursive", action="store_true", help="look into its subfolders too")
-    app.add_argument("--name", help="the data set's name (default: the folder's)")
-    app.add_argument("--overwrite", action="store_true", help="score again what has a score, with these options")
+    app.add_argument("folder", metavar="FOLDER", help="a folder of images; as in `resmem score`")
+    app.add_argument("-r", "--recursive", action="store_true", help="search its subfolders too")
+    app.add_argument("--name", help="the dataset's name (default: the folder's)")
+    app.add_argument("--overwrite", action="store_true", help="score all images again, with these options")
     app.add_argument(
         "--address", default="127.0.0.1", help="where to serve the App (default: 127.0.0.1, this machine only)"
     )
     app.add_argument("--port", type=_port, default=5151, metavar="N", help="its port (default: 5151)")
     app.add_argument("--no-browser", action="store_true", help="serve the App without opening a browser")
     app.add_argument(
-        "--batch-size", type=int, metavar="N", help="images a forward pass (default: what suits the device)"
+        "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
     )
-    app.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)")
+    app.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one per core)")
     app.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     app.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
     app.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -75,17 +75,17 @@ def _plugin(options: argparse.Namespace) -> int:
     else:
         copies = find_copies()
         if not copies:
-            echo_err("error: FiftyOne does not have the plugin: `resmem plugin install` gives it")
+            echo_err("error: the plugin is not installed in FiftyOne: install it with `resmem plugin install`")
             return 1
         print(copies[0].folder)
         if not copies[0].current:
             echo_err(
-                "warning: another version of this package wrote that: bring it up to date with `resmem plugin install`"
+                "warning: this was installed by another version of this package: update it with `resmem plugin install`"
             )
         for other in copies[1:]:
-            echo_err(f"warning: there is another copy in {other.folder}, which FiftyOne passes over: {other.removal}")
+            echo_err(f"warning: there is another copy in {other.folder}, which FiftyOne ignores: {other.removal}")
     if is_disabled():
-        echo_err(f"warning: the plugin is switched off: `fiftyone plugins enable {NAME}` switches it on")
+        echo_err(f"warning: the plugin is disabled: enable it with `fiftyone plugins enable {NAME}`")
     return 0
 
 
@@ -100,21 +100,21 @@ def _app(options: argparse.Namespace) -> int:
     launch.check_address(options.address, options.port)
     dataset, left_out = launch.folder_dataset(folder, [str(path) for path in images], name=options.name)
     if left_out:
-        echo_err(f"warning: {left_out} images are left out: FiftyOne cannot hold names that are not UTF-8")
+        echo_err(f"warning: {left_out} images are skipped: FiftyOne cannot store file names that are not UTF-8")
     summary = _score(dataset, options)
 
     with launch.ensure_plugin() as known, contextlib.suppress(KeyboardInterrupt):
         where = {"address": options.address, "port": options.port, "browser": not options.no_browser}
         with launch.app_session(dataset, summary.field, **where) as session:
-            echo_err(f"the App is at {session.url}, its data set is {dataset.name!r}; Ctrl-C ends it")
+            echo_err(f"the App is at {session.url}, its dataset is {dataset.name!r}; Ctrl-C ends it")
             if not known:
-                echo_err("the plugin is there for this session only: `resmem plugin install` makes it stay")
+                echo_err("the plugin is installed for this session only: keep it with `resmem plugin install`")
             session.wait(-1)
     return int(left_out + summary.failed > 0)
 
 
 def _score(dataset: Any, options: argparse.Namespace) -> Summary:
-    """Score what has no score yet, and say how it went."""
+    """Score the images that have no score yet, and report the result."""
     from resmem_plugin.fiftyone import compute_memorability
 
     try:
@@ -128,9 +128,9 @@ def _score(dataset: Any, options: argparse.Namespace) -> Summary:
             progress=False if options.quiet else None,
         )
     except KeyboardInterrupt:
-        echo_err("what was scored is kept: the same command goes on from there")
+        echo_err("the scores so far are kept: run the same command to continue")
         raise
-    before = f", {summary.skipped} had their score already" if summary.skipped else ""
+    before = f", {summary.skipped} were scored already" if summary.skipped else ""
     failed = f", {summary.failed} failed: {summary.field}_error says why" if summary.failed else ""
     echo_err(f"{summary.scored} of {summary.total} scored{before}{failed}")
     return summary

@@ -29,9 +29,9 @@ def add_command(commands: Any) -> None:
         "score",
         help="score images, folders or a table of paths",
         description="Score images. Prints csv (path, memorability, error, provenance), or writes what -o names. Until "
-        "that is done, each score is kept in FILE.partial as soon as it is there, and --resume goes on from it. In csv "
-        "and tsv a relative path that a spreadsheet would take for a formula (its first character is =, +, -, @, a tab "
-        "or a line end) gets ./ in front; a table's own cells come out as they went in.",
+        "that is done, each score is kept in FILE.partial once it is computed, and --resume continues from it. In "
+        "csv and tsv a relative path that a spreadsheet would take for a formula (it starts with =, +, -, @, tab or a "
+        "line end) gets ./ in front; the cells of a table are written unchanged.",
         epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended (SIGTERM).",
     )
     score.set_defaults(run=_score)
@@ -45,7 +45,7 @@ def add_command(commands: Any) -> None:
         "-r",
         "--recursive",
         action="store_true",
-        help="look into the folders' subfolders too (links to folders are not followed, hidden files left out)",
+        help="search the folders' subfolders too (links to folders are not followed, hidden files are skipped)",
     )
     score.add_argument(
         "-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as find -print0 does"
@@ -55,16 +55,16 @@ def add_command(commands: Any) -> None:
     )
     score.add_argument("--root", metavar="FOLDER", help="where relative paths of a table or list start (default: here)")
     score.add_argument("-o", "--output", metavar="FILE", help="write .csv, .tsv, .jsonl or .parquet instead of stdout")
-    score.add_argument("--html", metavar="FILE", help="write a gallery of the pictures, the most memorable first")
+    score.add_argument("--html", metavar="FILE", help="write a gallery of the images, the most memorable first")
     existing = score.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace output files that exist")
     existing.add_argument(
         "--resume",
         action="store_true",
-        help="go on with -o FILE where a run stopped, was killed or has finished: what it scored, known by path and "
-        "place, is kept",
+        help="continue -o FILE where a run stopped, was killed or has finished; its scores, matched by path and "
+        "row, are kept",
     )
-    score.add_argument("--retry-failed", action="store_true", help="with --resume: score again what had failed")
+    score.add_argument("--retry-failed", action="store_true", help="with --resume: score failed images again")
     score.add_argument(
         "--errors",
         choices=("raise", "coerce"),
@@ -72,11 +72,9 @@ def add_command(commands: Any) -> None:
         help="an image that fails: stop there, or give it an empty score and the reason (default: coerce)",
     )
     score.add_argument(
-        "--batch-size", type=int, metavar="N", help="images a forward pass (default: what suits the device)"
+        "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
     )
-    score.add_argument(
-        "--num-workers", type=int, metavar="N", help="images decoded at once (default: one for each core)"
-    )
+    score.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one per core)")
     score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     score.add_argument("--precision", default="auto", help=f"{', '.join(PRECISIONS)} (default: auto)")
     score.add_argument(
@@ -93,9 +91,7 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
     )
-    score.add_argument(
-        "--exif-transpose", action="store_true", help="turn images upright by their EXIF orientation first"
-    )
+    score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
     score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
@@ -136,9 +132,9 @@ def _report(messages: Sequence[str]) -> None:
 
 def _outputs(options: argparse.Namespace) -> Outputs:
     if options.resume and options.output is None:
-        raise OptionError("--resume goes on with a file: name it with -o")
+        raise OptionError("--resume continues a file: name it with -o")
     if options.retry_failed and not options.resume:
-        raise OptionError("--retry-failed goes with --resume, which reads what had failed")
+        raise OptionError("--retry-failed needs --resume, which reads what failed")
     outputs = Outputs(options.output, options.html)
     outputs.check(may_exist=options.overwrite or options.resume)
     return outputs

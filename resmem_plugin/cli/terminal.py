@@ -1,4 +1,4 @@
-"""What the `resmem` command says to a person: on standard error, a line each, and no command to the terminal."""
+"""Messages of the `resmem` command on standard error, one line each, without terminal control codes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from resmem_plugin.core.sanitize import printable
 
 
 def echo_err(message: str) -> None:
-    """Say something on standard error, after the command's name."""
+    """Print a message on standard error, prefixed with the command's name."""
     print(f"resmem: {printable(message)}", file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that repeats wrong arguments, which may be names of files, as safely."""
+    """An argument parser whose errors escape control characters, which file names may hold."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with 2."""
+        """Print what is wrong, and exit with 2."""
         super().error(printable(message))

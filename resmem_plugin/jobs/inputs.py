@@ -1,4 +1,4 @@
-"""What the words on a command line stand for: images, folders of images, a list on standard input, or a table."""
+"""The inputs of a job: images, folders of images, a list on standard input, or a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_inputs(
         null: the list on standard input is separated by NUL, not by line ends.
 
     Raises:
-        OptionError: for inputs that cannot be had, or that hold no images.
+        OptionError: for inputs that cannot be read, or that hold no images.
     """
     tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
     if not tables:

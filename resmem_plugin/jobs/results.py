@@ -1,4 +1,4 @@
-"""What is known of each row: its score, why it has none, or nothing yet."""
+"""The results of a job: for each row its score, its error, or nothing yet."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ class Results:
     Attributes:
         memorability: float32 (N,), NaN where there is no score.
         errors: row -> why it has no score. A row with neither was not reached.
+
+    Examples:
+        >>> from resmem_plugin.jobs.results import Results
+        >>> results = Results.empty(3)
+        >>> results.add(0, 0.5, None)
+        >>> results.add(1, None, "no such file")
+        >>> results.done, results.not_reached
+        (2, [2])
     """
 
     memorability: npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""How the command takes being stopped, by Ctrl-C or SIGTERM."""
+"""What Ctrl-C and SIGTERM do to a job: exit at once, raise, or wait."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came. All that is done at Ctrl-C is done now, and only the exit code differs."""
+    """SIGTERM was received. Handled as Ctrl-C is, except for the exit code."""
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """128 and the number of the signal, as a shell has it."""
+    """128 plus the number of the signal, as in a shell."""
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 def install_sigterm_handler() -> None:
-    """Have SIGTERM raise `Terminated` where it would end the process without a word."""
+    """Make SIGTERM raise `Terminated` where by default it would end the process silently."""
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 

@@ -1,4 +1,4 @@
-"""Tables in files: read and written by their suffix, so that nothing in them is lost on the way."""
+"""Tables in files, read and written by their suffix without changing their cells."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
     Args:
         table: the table.
         path: the file; None: standard output.
-        attributes: what a parquet file also tells of it, in pandas' `attrs`.
+        attributes: metadata for a parquet file, in pandas' `attrs`.
 
     Raises:
         OptionError: for another suffix.
@@ -158,7 +158,7 @@ def _csv(table: Table, separator: str) -> bytes:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out, before any work is done, that a table could not be written there.
+    """Check before any work that a table can be written there.
 
     Raises:
         OptionError: for another suffix, or a folder that does not exist or cannot be written to.
@@ -173,7 +173,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
-    """Find out, before any work is done, that no file could be made there.
+    """Check before any work that a file can be written there.
 
     Raises:
         OptionError: if its folder does not exist or cannot be written to, or if it is itself a folder.

@@ -1,4 +1,4 @@
-"""The pandas accessor: `df.resmem.score("path")`, `df["path"].resmem.score()`, and what people do with the scores."""
+"""The pandas accessor: `df.resmem.score("path")`, `df["path"].resmem.score()`, ranking and plots."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ class ResMemAccessor:
 
     A column may hold paths, URLs, encoded bytes, PIL images or uint8 arrays, under any dtype. A missing value has a
     missing score. On a Series, `column` is left out.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import resmem_plugin  # registers the accessor
+        >>> paths = pd.Series(["coffee.png", "chelsea.png", "rocket.jpg"], name="path")
+        >>> [round(score, 2) for score in paths.resmem.score()]
+        [0.88, 0.84, 0.64]
     """
 
     def __init__(self, data: pd.DataFrame | pd.Series[Any]) -> None:
@@ -57,14 +64,14 @@ class ResMemAccessor:
             column: label of the column; left out on a Series.
             errors: "raise" stops at an image that cannot be scored, having looked for missing local files before
                 scoring any; "coerce" gives it NaN, and one `FailedImagesWarning` for all.
-            return_errors: give the reasons too, as a second column, instead of the warning.
+            return_errors: return the reasons too, as a second column, instead of warning.
             root: folder or URL that relative paths start from. Default: the current folder.
-            batch_size: images a forward pass. Default: what is quickest on the device.
+            batch_size: images per forward pass. Default: what is fastest on the device.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             precision: "auto", "fp32", "bf16", "fp16" or "int8", which is calibrated on a sample of the column.
             progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
             storage_options: for URLs, as in `pandas.read_csv`.
-            cache: keep scores, and take those that were kept; as for `Scorer`.
+            cache: reuse the scores of earlier runs and keep new ones; as for `Scorer`.
             scorer: a `Scorer` with options of its own, instead of the options from `batch_size` on.
 
         Returns:
@@ -74,6 +81,16 @@ class ResMemAccessor:
         Raises:
             ScoringError: with `errors="raise"`; its `scores` hold what was scored, their `index` the row's position.
             KeyError, ValueError: if `column` names no column, or several.
+
+        Examples:
+            >>> import pandas as pd
+            >>> import resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
+            >>> [round(score, 2) for score in df.resmem.score("path")]
+            [0.88, 0.84, 0.64]
+            >>> df.loc[1, "path"] = "missing.png"
+            >>> df.resmem.score("path", errors="coerce", return_errors=True)["error"][1]
+            'no such file: ...'
         """
         table = score_column(
             self._data,
@@ -94,20 +111,35 @@ class ResMemAccessor:
     def top(
         self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
     ) -> pd.DataFrame:
-        """The `n` most memorable rows, scored, the most memorable first.
+        """Return the `n` most memorable rows with their scores, the most memorable first.
 
         Args:
             column: label of the column of images; left out on a Series.
             n: how many rows at most; rows without a score are left out.
             by: the column to rank by. If there is none of that name, the images are scored into it.
             options: as for `score`, if the images are scored.
+
+        Examples:
+            >>> import pandas as pd
+            >>> import resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
+            >>> df.resmem.top("path", n=2)["path"].tolist()
+            ['coffee.png', 'chelsea.png']
         """
         return self._ranked(column, n, by, ascending=False, options=options)
 
     def bottom(
         self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
     ) -> pd.DataFrame:
-        """The `n` least memorable rows, scored, the least memorable first; see `top`."""
+        """Return the `n` least memorable rows with their scores, the least memorable first; see `top`.
+
+        Examples:
+            >>> import pandas as pd
+            >>> import resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
+            >>> df.resmem.bottom("path", n=1)["path"].tolist()
+            ['rocket.jpg']
+        """
         return self._ranked(column, n, by, ascending=True, options=options)
 
     def gallery(
@@ -119,14 +151,21 @@ class ResMemAccessor:
         ascending: bool = False,
         **options: Unpack[ScoreOptions],
     ) -> Gallery:
-        """Pictures with their scores, for a notebook or an HTML file (`.save("gallery.html")`).
+        """Show images with their scores, in a notebook or an HTML file (`.save("gallery.html")`).
 
         Args:
             column: label of the column of images; left out on a Series.
             by: the column to rank by. If there is none of that name, the images are scored.
-            n: how many pictures at most; images without a score are left out.
+            n: how many images at most; images without a score are left out.
             ascending: the least memorable first.
-            options: as for `score`; `root` and `storage_options` serve to show the pictures too.
+            options: as for `score`; `root` and `storage_options` are used to load the thumbnails too.
+
+        Examples:
+            >>> import pandas as pd
+            >>> import resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
+            >>> df.resmem.gallery("path", n=2)
+            <Gallery 'Most memorable': 2 of 3 images; .save(path) writes it to an HTML file>
         """
         from resmem_plugin.core.provenance import Provenance
         from resmem_plugin.reports.gallery import Card, Gallery
@@ -146,13 +185,22 @@ class ResMemAccessor:
     def hist(
         self, column: Hashable = None, *, bins: int = 30, ax: Axes | None = None, **options: Unpack[ScoreOptions]
     ) -> Axes:
-        """The distribution of memorability, drawn with the plotting backend that pandas is set to.
+        """Plot a histogram of memorability with the plotting backend of pandas.
 
         Args:
             column: label of a column of images, which are scored, or of a column of numbers, such as scores.
-            bins: number of bars.
+            bins: number of bins.
             ax: matplotlib Axes to draw on; a new figure by default.
             options: as for `score`.
+
+        Examples:
+            >>> import matplotlib
+            >>> matplotlib.use("Agg")  # no window
+            >>> import pandas as pd
+            >>> import resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
+            >>> df.resmem.hist("path", bins=10).get_xlabel()
+            'memorability'
         """
         values = select(self._data, column)
         if pd.api.types.is_numeric_dtype(values):

@@ -1,4 +1,4 @@
-"""Score a column of images, whatever its index, dtype and gaps: what `df.resmem` wraps."""
+"""Score a column of images, of any index, dtype and missing values: what `df.resmem` wraps."""
 
 from __future__ import annotations
 
@@ -46,17 +46,24 @@ def score_column(
     warn: bool = True,
     **options: Unpack[ScoreOptions],
 ) -> pd.DataFrame:
-    """Score a column: what `df.resmem.score` wraps, with a type that checkers can see.
+    """Score a column: what `df.resmem.score` wraps, with a static return type.
 
     Args:
         data: the table, or the column itself.
         column: label of the column; left out for a Series.
-        warn: give one `FailedImagesWarning` if images failed under `errors="coerce"`.
+        warn: emit one `FailedImagesWarning` if images failed under `errors="coerce"`.
         options: as for `ResMemAccessor.score`.
 
     Returns:
         DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
-        Its `attrs["resmem"]` tell the provenance.
+        Its `attrs["resmem"]` hold the provenance.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from resmem_plugin.pandas.columns import score_column
+        >>> table = score_column(pd.Series(["coffee.png", None]))
+        >>> [round(score, 2) for score in table["memorability"]], table["error"][0]
+        ([0.88, nan], None)
     """
     from resmem_plugin.core.errors import OptionError, ScoringError
     from resmem_plugin.core.images.reader import MISSING_VALUE, is_missing
@@ -90,7 +97,7 @@ def score_column(
         },
         index=data.index,
     )
-    with contextlib.suppress(OptionError):  # of int8, which had no image to be calibrated on
+    with contextlib.suppress(OptionError):  # int8 without an image to calibrate on
         table.attrs["resmem"] = scorer.provenance.to_record()
     return table
 
@@ -109,7 +116,7 @@ def _scorer(options: ScoreOptions) -> Scorer:
 
 
 def check_options(options: ScoreOptions) -> None:
-    """Refuse options that do not exist, also where nothing is scored.
+    """Check that the options exist, even where nothing is scored.
 
     Raises:
         TypeError: naming them, and those that exist.
@@ -122,7 +129,7 @@ def check_options(options: ScoreOptions) -> None:
 
 
 def select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[Any]:
-    """The one column of that label; of a Series, itself.
+    """Return the one column of that label; a Series is returned as it is.
 
     Raises:
         KeyError: if there is none.
@@ -163,5 +170,5 @@ def images_of(
 def _named(path: os.PathLike[Any]) -> object:
     try:
         return os.fsdecode(path)
-    except Exception:  # of a path that cannot tell its name: its own row will say so
+    except Exception:  # a broken path object: its own row gets the error
         return path

@@ -1,4 +1,4 @@
-"""Registers `df.resmem` without importing pandas, which takes longer than a score: it waits until someone else does."""
+"""Registers `df.resmem` without importing pandas, which takes longer than a score: it waits for that import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def register_accessor() -> None:
 
 
 class _WhenPandasLoads(MetaPathFinder):
-    """Finds pandas as Python does, and has its loader import the accessor once it is done."""
+    """Finds pandas as Python does, and makes its loader import the accessor afterwards."""
 
     _searching = False
 

@@ -26,7 +26,7 @@ def test_plugin(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugin", "path"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "`resmem plugin install` gives it" in captured.err
+    assert "install it with `resmem plugin install`" in captured.err
     folder = plugins / "@resmem" / "memorability"
     assert main(["plugin", "install"]) == 0
     captured = capsys.readouterr()
@@ -36,7 +36,7 @@ def test_plugin(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == (f"{folder}\n", "")
     (folder / "fiftyone.yml").write_text('name: "@resmem/memorability"\n')
     assert main(["plugin", "path"]) == 0
-    assert "bring it up to date with `resmem plugin install`" in capsys.readouterr().err
+    assert "update it with `resmem plugin install`" in capsys.readouterr().err
     assert main(["plugin", "uninstall"]) == 0
     assert f"removed {folder}" in capsys.readouterr().err
     assert main(["plugin", "uninstall"]) == 0
@@ -49,7 +49,7 @@ def test_plugin_beside_another_copy(plugins: Path, capsys: pytest.CaptureFixture
     shutil.copy(ROOT / "fiftyone.yml", plugins / "zz")
     capsys.readouterr()
     assert main(["plugin", "path"]) == 0
-    assert f"another copy in {plugins / 'zz'}, which FiftyOne passes over" in capsys.readouterr().err
+    assert f"another copy in {plugins / 'zz'}, which FiftyOne ignores" in capsys.readouterr().err
     assert main(["plugin", "install"]) == 1
     assert "has this plugin already" in capsys.readouterr().err
 

@@ -215,7 +215,7 @@ def test_the_app_from_start_to_ctrl_c(
     shutil.copy(photos["moon.png"], folder / "sub")
     second = start()
     said = second.wait_for("Ctrl-C ends it")
-    assert re.search("2 of 4 scored, 2 had their score already\n", said)
+    assert re.search("2 of 4 scored, 2 were scored already\n", said)
     assert second.interrupt() == 0
     assert "Traceback" not in second.log.read_text()
     dataset.reload()
