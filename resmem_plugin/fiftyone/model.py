@@ -1,4 +1,4 @@
-"""`MemorabilityModel`: ResMem as a model of FiftyOne's, for `apply_model`, `compute_embeddings` and the model zoo."""
+"""`MemorabilityModel`: ResMem as a FiftyOne model, for `apply_model`, `compute_embeddings` and the model zoo."""
 
 from __future__ import annotations
 
@@ -22,47 +22,58 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-_CLIPPED = "it holds values outside 0-255, which were clipped: its score means little. Convert it to 8 bits first"
+_CLIPPED = "it has values outside 0-255, which were clipped, so its score means little: convert it to 8 bits first"
 
 _logger = logging.getLogger(__name__)
 
 
 class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModelMixin, fom.Model):  # type: ignore[misc,unused-ignore]
-    """ResMem for `dataset.apply_model(model, "memorability", batch_size=64)`, which fills a FloatField.
+    """ResMem as a FiftyOne model, for `apply_model` and `compute_embeddings`.
 
-    The numbers are those of `Scorer`. `compute_memorability` does more (reasons in a field, provenance, going on after
-    an interruption, objects); this class is for code that takes any model of FiftyOne's.
+    The scores are those of `Scorer`. `compute_memorability` does more: it stores errors and the provenance, resumes
+    after an interruption, and scores patches. This class is for code that takes any FiftyOne model.
 
-    Bad images: whatever the batch size, an image that cannot be read loses its own value only; a warning in the log
-    says which and why, and its field stays as it was. `skip_failures=False` does not stop at it.
+    Images that cannot be read: whatever the batch size, each costs its own value only. A warning in the log has the
+    reason, and the sample's field is not changed. `skip_failures=False` does not stop at it.
 
-    Embeddings are the 256 activations of the network's last hidden layer, float32: `compute_embeddings(model)`,
-    `compute_embeddings(model, embeddings_field="embedding")` and `fob.compute_visualization(dataset, model=model)`.
-    There too a bad image is a None, in the field or in the list that FiftyOne then returns in the place of an array;
-    with `skip_failures=False` a batch without any readable image raises. Visualizations leave bad images out.
+    Embeddings are the 256 activations of the network's last hidden layer, float32, for `compute_embeddings` and
+    `fob.compute_visualization(dataset, model=model)`. The embedding of an image that cannot be read is None, in the
+    field or in the list that FiftyOne then returns instead of an array; with `skip_failures=False` a batch without any
+    readable image raises. Visualizations skip such images.
 
-    Objects: `compute_patch_embeddings(model, "ground_truth")` works, but FiftyOne decodes there (with OpenCV, which
-    turns images upright by their EXIF orientation), and an empty box loses its image's other boxes. On a view of
-    patches `apply_model` fails, and `compute_embeddings` embeds whole images. The cure, for scores:
+    Patches: `compute_patch_embeddings(model, "ground_truth")` works, but FiftyOne decodes the images with OpenCV, which
+    rotates them by their EXIF orientation, and an empty box costs the other boxes of its image. On a patches view
+    `apply_model` fails, and `compute_embeddings` embeds whole images. For scores use
     `compute_memorability(dataset, patches_field="ground_truth")`.
 
-    Give `batch_size` to FiftyOne's functions, which otherwise run batches of one. Their `num_workers` are processes
-    that decode images; the network stays in this one.
+    Pass `batch_size` to FiftyOne's functions, whose default is 1. Their `num_workers` are processes that decode images;
+    the network stays in this process.
 
     Args:
         device: "auto" (CUDA, then MPS, then the CPU), "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16". For int8 give a `scorer` that names the
-            images to calibrate on.
-        batch_size: the most images a forward pass, however many FiftyOne brings; None: what is quickest on the device.
-        decode: "exact" (upstream's pixels), or "fast"; see `Scorer`.
-        weights: path of the weights, or None for the installed ones; see `Scorer`.
-        exif_transpose: turn images upright by their EXIF orientation, which upstream ignores.
+        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "bf16" or "fp16". For int8 pass a `scorer` with images to
+            calibrate on.
+        batch_size: the largest number of images per forward pass; None: what is fastest on the device.
+        decode: "exact" (upstream's pixels), or "fast"; see `ScorerOptions`.
+        weights: path of the weights, or None for the installed ones; see `ScorerOptions`.
+        exif_transpose: rotate images by their EXIF orientation, which upstream ignores.
         storage_options: for samples whose filepath is a URL, passed to fsspec.
-        scorer: a `Scorer` of yours, in the place of all the options above.
+        scorer: a `Scorer`, instead of the options above.
 
     Raises:
-        OptionError: for an option that does not exist or cannot be had on this machine.
-        WeightsError: if the weights cannot be had.
+        OptionError: for an option that does not exist or is not available on this machine.
+        WeightsError: if the weights are not found or damaged.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone import MemorabilityModel
+        >>> dataset = fo.Dataset.from_images(["coffee.png", "rocket.jpg"], progress=False)
+        >>> model = MemorabilityModel(device="cpu")
+        >>> dataset.apply_model(model, "memorability", batch_size=32, progress=False)
+        >>> [round(score, 2) for score in dataset.values("memorability")]
+        [0.88, 0.64]
+        >>> dataset.compute_embeddings(model, batch_size=32, progress=False).shape
+        (2, 256)
     """
 
     has_collate_fn = True
@@ -70,7 +81,7 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
     ragged_batches = False
     preprocess = True  # FiftyOne sets it to False while its data loaders do the preprocessing
     config = None
-    _using_gpu = False  # FiftyOne asks before it pins memory, which it cannot for what `ReadImage` returns
+    _using_gpu = False  # FiftyOne then does not pin memory, which fails for what `ReadImage` returns
 
     def __init__(
         self,
@@ -96,20 +107,20 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
         if scorer is not None:
             options.check_unused()
         self.scorer = scorer or Scorer.of(options)
-        _ = self.scorer.engine  # which int8 has only once it is calibrated
+        _ = self.scorer.engine  # raises for int8 that is not calibrated
 
     @property
     def has_embeddings(self) -> bool:
-        """Whether the network has embeddings: ResMem has, a network of your own may not."""
+        """Whether the network has embeddings: ResMem has, your own network may not."""
         return self.scorer.engine.can_embed
 
     @property
     def transforms(self) -> Callable[[Image.Image], Tensor]:
-        """What FiftyOne applies to the patches it cuts: PIL image -> uint8 tensor (3, 227, 227)."""
+        """What FiftyOne applies to the patches that it crops: PIL image -> uint8 tensor (3, 227, 227)."""
         return _to_tensor
 
     def build_get_item(self, field_mapping: Mapping[str, str] | None = None) -> ReadImage:
-        """What FiftyOne's data loaders call, in processes of their own, to load a sample's image."""
+        """What FiftyOne's data loaders call, in worker processes, to load a sample's image."""
         reader = self.scorer.reader
         options = {
             "decode": reader.decode,
@@ -120,7 +131,7 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
 
     @staticmethod
     def collate_fn(batch: list[Any]) -> list[Any]:
-        """The batch as it is: bad images keep their places in it."""
+        """The batch unchanged: images that cannot be read keep their positions."""
         return batch
 
     def predict(self, arg: Any) -> float | None:
@@ -143,16 +154,16 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
         return np.asarray(self.embed_all([arg])[0])
 
     def embed_all(self, args: Iterable[Any]) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32] | None]:
-        """The embeddings of images, array (B, 256); a list with None for those that have none, if there are any.
+        """The embeddings of images, array (B, 256), or a list with None for images that cannot be read, if any.
 
         Raises:
             UnreadableImageError: if all of them have none; the log says why.
-            OptionError: if the network is one of your own, and has no embeddings.
+            OptionError: if the network is your own and has no embeddings.
         """
         rows = self._run(self.scorer.engine.embed, args)
         found = [row for row in rows if row is not None]
         if rows and not found:
-            raise UnreadableImageError("none of these images has an embedding: the warnings before this say why")
+            raise UnreadableImageError("none of these images can be read: the warnings above say why")
         if len(found) == len(rows):
             return np.stack(found) if found else np.empty((0, 0), np.float32)
         return [None if row is None else row.view(_Embedding) for row in rows]
@@ -160,7 +171,7 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
     def _run(
         self, compute: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]], args: Iterable[Any]
     ) -> list[npt.NDArray[np.float32] | None]:
-        """What the network makes of each image; None, and a warning in the log, for those it makes nothing of."""
+        """The network's output for each image; None, and a warning in the log, for one that cannot be read."""
         images = [arg if isinstance(arg, LoadedImage) else self._load(arg) for arg in args]
         good = [image.pixels for image in images if image.pixels is not None]
         size = self.scorer.batch_size or self.scorer.engine.batch_size
@@ -169,7 +180,7 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
         for image in images:
             result, problem = None if image.pixels is None else next(rows), image.problem
             if result is not None and not np.isfinite(result).all():
-                result, problem = None, "the network returned NaN: look at its weights, or use precision='fp32'"
+                result, problem = None, "the network returned NaN: check its weights, or use precision='fp32'"
             if problem:
                 _logger.warning("%s: %s", image.name, problem)
             results.append(result)
@@ -186,12 +197,12 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image on its way from FiftyOne's data loaders to the network.
+    """An image from FiftyOne's data loaders, for the network.
 
     Attributes:
-        name: its path, or what it is.
+        name: its path, or the kind of object.
         pixels: the network's input (227, 227, 3), or None if it cannot be read.
-        problem: why not, or what is wrong with it all the same.
+        problem: why not, or what else is wrong with it.
     """
 
     name: str
@@ -200,7 +211,7 @@ class LoadedImage:
 
 
 def load_image(reader: ImageReader, reference: object) -> LoadedImage:
-    """Read an image. What cannot be read comes back as such: an exception would cost its whole batch."""
+    """Read an image. An error is returned as a `problem`: an exception would cost the whole batch."""
     name = describe(reference)
     try:
         opened = reader.read(reference)
@@ -212,13 +223,13 @@ def load_image(reader: ImageReader, reference: object) -> LoadedImage:
 
 
 class ReadImage:
-    """What a data loader calls with a sample's filepath. It crosses to other processes, and never holds the network.
+    """What a data loader calls with a sample's filepath. It is pickled to worker processes, without the network.
 
-    It is a `fiftyone.utils.torch.GetItem` in all but its base class, whose module would load torch with this one.
+    It has the interface of `fiftyone.utils.torch.GetItem`, whose module would import torch.
 
     Args:
-        reader_options: of an `ImageReader`; the reader itself cannot be pickled.
-        field_mapping: {"filepath": name of the field that holds the images' paths}.
+        reader_options: options of an `ImageReader`, which itself cannot be pickled.
+        field_mapping: {"filepath": name of the field with the images' paths}.
     """
 
     required_keys = ("filepath",)
@@ -235,15 +246,15 @@ class ReadImage:
         return ReadImage, (self._options, self.field_mapping)
 
     def __call__(self, sample: Mapping[str, Any]) -> LoadedImage:
-        """The image of a sample, of which FiftyOne brings the fields in `field_mapping`."""
+        """The image of a sample, given as the fields in `field_mapping`."""
         return load_image(self._reader, sample["filepath"])
 
 
 class _Embedding(np.ndarray[Any, Any]):
     """An embedding from a batch in which another image has none.
 
-    FiftyOne stacks the embeddings of a whole collection at the end, which would fail with a None among them: it gets
-    the list instead that `compute_embeddings` promises for that case.
+    FiftyOne stacks the embeddings of a collection at the end, which would fail with a None among them: `np.stack` then
+    returns the list that `compute_embeddings` documents for that case.
     """
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:

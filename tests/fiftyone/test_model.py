@@ -172,7 +172,7 @@ def test_arrays_and_pil_images(colours: MemorabilityModel, caplog: pytest.LogCap
     assert colours.predict_all([]) == []
     assert colours.embed(flat(51)) == pytest.approx(np.full(3, 0.2))
     assert len(colours.embed_all([])) == 0
-    with pytest.raises(UnreadableImageError, match="none of these images has an embedding"):
+    with pytest.raises(UnreadableImageError, match="none of these images can be read"):
         colours.embed(b"no image")
 
 

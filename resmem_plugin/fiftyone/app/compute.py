@@ -32,18 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 class ComputeMemorability(foo.Operator):
-    """Computes the memorability of images, or of the patches of a label field.
-
-    Examples:
-        >>> import fiftyone as fo
-        >>> import fiftyone.operators as foo
-        >>> dataset = fo.Dataset()
-        >>> _ = dataset.add_samples([fo.Sample(filepath="coffee.png"), fo.Sample(filepath="rocket.jpg")])
-        >>> compute_memorability = foo.get_operator("@resmem/memorability/compute_memorability")
-        >>> _ = compute_memorability(dataset, device="cpu")
-        >>> [round(score, 2) for score in dataset.values("memorability")]
-        []
-    """
+    """Computes the memorability of images, or of the patches of a label field."""
 
     @property
     def config(self) -> Any:
@@ -77,6 +66,15 @@ class ComputeMemorability(foo.Operator):
 
         Args:
             delegate: queue it for `fiftyone delegated launch` instead of running it here.
+
+        Examples:
+            >>> import fiftyone as fo
+            >>> import fiftyone.operators as foo
+            >>> dataset = fo.Dataset.from_images(["coffee.png", "rocket.jpg"], progress=False)
+            >>> compute_memorability = foo.get_operator("@resmem/memorability/compute_memorability")
+            >>> _ = compute_memorability(dataset, device="cpu")
+            >>> [round(score, 2) for score in dataset.values("memorability")]
+            [0.88, 0.64]
         """
         params = {
             "memorability_field": memorability_field,

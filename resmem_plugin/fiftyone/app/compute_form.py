@@ -107,6 +107,9 @@ def _add_preview(ctx: Any, inputs: Any, samples: Any, field: Any, device: Any, o
     """Show how many samples will be scored and in what time, or mark the input that is invalid."""
     try:
         params = FormParams.of(ctx.params)
+    except OptionError as error:
+        return mark_invalid(overwrite, str(error))
+    try:
         collection, patches_field = image_samples(samples, params.patches_field)
     except OptionError as error:
         return block_form(inputs, "These samples cannot be scored", escape_markdown(str(error)))
@@ -134,7 +137,7 @@ def _add_preview(ctx: Any, inputs: Any, samples: Any, field: Any, device: Any, o
     pending = total if params.overwrite else total - scored
     rate = _estimate_images_per_s(writer, chosen)
     inputs.view(
-        "preview",
+        "plan",
         types.Notice(
             label=f"{pending:,} of {total:,} {'patches' if patches_field else 'images'} will be scored; "
             f"{scored:,} already {'has' if scored == 1 else 'have'} a score"

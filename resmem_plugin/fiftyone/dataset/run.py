@@ -50,7 +50,7 @@ class Summary:
         >>> summary.total, summary.scored, summary.failed, summary.skipped
         (2, 1, 1, 0)
         >>> round(summary.lowest, 2), round(summary.highest, 2)
-        (0.0, 0.0)
+        (0.88, 0.88)
     """
 
     field: str
