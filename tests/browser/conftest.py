@@ -66,7 +66,7 @@ def serve(chromium: Browser, database: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def make_dataset(database: str) -> Iterator[MakeDataset]:
-    """Makes data sets of FiftyOne's from paths; the App's server sees them in the same database."""
+    """Makes datasets of FiftyOne's from paths; the App's server sees them in the same database."""
     import fiftyone as fo
 
     made: list[Any] = []
@@ -84,7 +84,7 @@ def make_dataset(database: str) -> Iterator[MakeDataset]:
 
 @pytest.fixture
 def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a data set in a fresh window, as another person at another desk would; they close before it is deleted."""
+    """Opens a dataset in a fresh window, as another person at another desk would; they close before it is deleted."""
     opened: list[App] = request.node.stash.setdefault(_opened, [])
 
     def open_one(server: AppServer, dataset: Any) -> App:
@@ -99,14 +99,14 @@ def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.Fixtu
 
 
 @pytest.fixture
-def take_picture() -> Callable[[App, str], None]:
+def take_screenshot() -> Callable[[App, str], None]:
     """Saves a picture of the App for the README, if RESMEM_SCREENSHOTS names a folder."""
 
     def take(app: App, name: str) -> None:
         folder = os.environ.get("RESMEM_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            app.picture(Path(folder) / f"{name}.png")
+            app.screenshot(Path(folder) / f"{name}.png")
 
     return take
 
@@ -123,9 +123,9 @@ def pytest_runtest_makereport(
         for number, app in enumerate(opened):
             path = folder / f"{item.name}-{number}.png"
             try:
-                app.picture(path)
-                told = f"picture: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
+                app.screenshot(path)
+                text = f"picture: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
             except Error as error:
-                told = f"no picture: {error}\nconsole: {app.errors}"
-            report.sections.append((f"window {number}", told))
+                text = f"no picture: {error}\nconsole: {app.errors}"
+            report.sections.append((f"window {number}", text))
     return report

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from playwright.sync_api import Error, Locator, Page, expect
 
 PLUGIN = "@resmem/memorability"
-PATIENCE_S = 60
-expect.set_options(timeout=PATIENCE_S * 1000)
+TIMEOUT_S = 60
+expect.set_options(timeout=TIMEOUT_S * 1000)
 T = TypeVar("T")
 
 _RECORDER = """
@@ -28,7 +28,7 @@ new MutationObserver(() => {
     if (notice.innerText && !seen.notices.includes(notice.innerText)) seen.notices.push(notice.innerText);
 }).observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
 """
-"""Progress and notices pass quickly: the page itself writes down what it shows."""
+"""Progress and notices are shown briefly: the page itself records them."""
 
 _WHERE = """button => {
   const ends = element => element.getBoundingClientRect().right;
@@ -52,7 +52,7 @@ _OF_THE_APP = {"entry is loading"}
 """What the App's own router complains of, now and then, where it is asked for a page that it is still loading."""
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = PATIENCE_S) -> T:
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = TIMEOUT_S) -> T:
     """Look again until what is seen is what is wanted; fails with what was seen last."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -68,7 +68,7 @@ def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patien
         time.sleep(0.05)
 
 
-def settled(look: Callable[[], T], quiet_s: float, patience_s: float = PATIENCE_S) -> T:
+def settled(look: Callable[[], T], quiet_s: float, patience_s: float = TIMEOUT_S) -> T:
     """Look until nothing has changed for a while; fails if that never happens."""
     deadline = time.monotonic() + patience_s
     seen, since = look(), time.monotonic()
@@ -105,26 +105,26 @@ class App:
 
     Attributes:
         page: Playwright's page.
-        errors: what went wrong in the page or was written to the browser's console as an error, but for fonts that it
-            wants from elsewhere and what the App's own router complains of.
+        errors: errors of the page and in the browser's console, except fonts from other servers and known errors of the
+            App's own router.
     """
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self._address = page, address
         self.errors: list[str] = []
-        page.set_default_timeout(PATIENCE_S * 1000)
+        page.set_default_timeout(TIMEOUT_S * 1000)
         page.add_init_script(_RECORDER)
         page.on("pageerror", lambda error: self._note(error.message))
         page.on("console", self._note_error)
 
     def open(self, dataset: str) -> None:
-        """Open a data set, wait for its pictures, and put the advertisement away."""
+        """Open a dataset, wait for its images, and dismiss the advertisement."""
         self.page.goto(f"{self._address}/datasets/{dataset}")
         expect(self.page.get_by_test_id("fo-grid").get_by_test_id("looker").first).to_be_visible()
         self.page.get_by_role("button", name="Dismiss").click()
 
     def press(self, operator: str) -> None:
-        """Press an operator's button above the grid; where the row has no room for it, in the menu at its end."""
+        """Click an operator's button above the grid, or in the menu at its end if there is no room."""
         button = self.page.locator(f'[data-item-id="{PLUGIN}/{operator}"]')
         if eventually(lambda: button.first.evaluate(_WHERE)) == "in the menu":
             self.page.locator("[data-itemid=grid-actions-row] svg[data-testid=ExpandMoreIcon]").click()
@@ -132,31 +132,31 @@ class App:
         button.last.click()
 
     def form(self) -> Form:
-        """The form that is open, once it has its defaults."""
+        """The open form, once it has its defaults."""
         form = Form(self.page)
         expect(form.submit_button).to_be_enabled()
         return form
 
     @property
     def progress(self) -> list[tuple[int, str]]:
-        """What the progress dialog has shown since the data set was opened: percentage and label, in order."""
+        """Percentage and label that the progress dialog has shown since the dataset was opened, in order."""
         shown: list[str] = self.page.evaluate("seen.progress")
         parts = [re.match(r"(\d+)%\s*(.*?)\s*Done", text, re.DOTALL) for text in shown]
         return [(int(part[1]), part[2]) for part in parts if part]
 
     @property
     def notices(self) -> list[str]:
-        """The notices that have popped up since the data set was opened."""
+        """The notices that have popped up since the dataset was opened."""
         notices: list[str] = self.page.evaluate("seen.notices")
         return notices
 
     def result(self) -> str:
-        """Wait until the dialog that showed the progress shows the result; returns its text."""
+        """Wait until the progress dialog shows the result, and return its text."""
         text: str = eventually(lambda: self.page.evaluate(_RESULT))
         return text
 
     def close_result(self) -> None:
-        """Put the result away, and see that it goes."""
+        """Close the result."""
         self.page.get_by_role("dialog").get_by_role("button", name="Done").click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
 
@@ -166,18 +166,18 @@ class App:
         names: list[str] = entries.evaluate_all("all => all.map(entry => entry.dataset.cy)")
         return [name.removeprefix("sidebar-field-container-") for name in names]
 
-    def show(self, field: str, *, ticked: bool = True) -> None:
-        """Tick a field in the sidebar, so that its value stands on every picture, or take the tick away."""
+    def show(self, field: str, *, checked: bool = True) -> None:
+        """Check a field in the sidebar, so that its value is shown on every image, or uncheck it."""
         box = self.page.get_by_test_id(f"checkbox-{field}").locator("input")
-        if box.is_checked() != ticked:
+        if box.is_checked() != checked:
             box.click()
 
-    def on_pictures(self, field: str) -> list[str]:
-        """What the pictures in the grid show of a ticked field, in reading order; "" where a picture shows nothing."""
+    def on_images(self, field: str) -> list[str]:
+        """The values of a checked field on the images in the grid, in reading order; "" where there is none."""
         cells: list[tuple[float, float, str]] = self.page.get_by_test_id("looker").evaluate_all(
-            """(all, field) => all.map(picture => {
-                 const box = picture.getBoundingClientRect();
-                 return [box.top, box.left, picture.querySelector(`[data-cy="tag-${field}"]`)?.innerText ?? ''];
+            """(all, field) => all.map(image => {
+                 const box = image.getBoundingClientRect();
+                 return [box.top, box.left, image.querySelector(`[data-cy="tag-${field}"]`)?.innerText ?? ''];
                })""",
             field,
         )
@@ -193,8 +193,8 @@ class App:
         self.page.get_by_test_id(f"new-panel-option-{name}").click()
         return Panel(self.page, name)
 
-    def picture(self, path: Path) -> None:
-        """Save what the window shows."""
+    def screenshot(self, path: Path) -> None:
+        """Save a screenshot of the window."""
         self.page.screenshot(path=path)
 
     def _note_error(self, message: Any) -> None:
@@ -207,7 +207,7 @@ class App:
 
 
 class Form:
-    """An operator's form; a question is named by its label."""
+    """An operator's form; inputs are named by their labels."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -215,20 +215,20 @@ class Form:
         self.submit_button = self._dialog.locator("button:not([aria-haspopup])").last
 
     def see(self, text: str) -> None:
-        """Wait until the form says this."""
+        """Wait until the form shows this text."""
         expect(self._dialog).to_contain_text(text)
 
     def fill(self, label: str, text: str) -> None:
-        """Write into a text field."""
+        """Fill a text input."""
         self._after(label, "input").fill(text)
 
     def choose(self, label: str, option: str) -> None:
-        """Choose from a drop-down list."""
+        """Choose from a dropdown."""
         self._after(label, "*[@role='combobox']").click()
         self._page.get_by_role("option", name=option, exact=True).click()
 
     def submit(self) -> None:
-        """Press the button that starts the work, once it lets itself be pressed."""
+        """Click the submit button, once it is enabled."""
         self.submit_button.click()
 
     def _after(self, label: str, element: str) -> Locator:
@@ -245,22 +245,22 @@ class Panel:
         expect(self._panel).to_be_visible()
 
     def see(self, text: str) -> None:
-        """Wait until the panel says this."""
+        """Wait until the panel shows this text."""
         expect(self._panel).to_contain_text(text)
 
     def press(self, label: str) -> None:
-        """Press one of the panel's buttons."""
+        """Click one of the panel's buttons."""
         self._panel.get_by_role("button", name=label, exact=True).click()
 
     def choose(self, label: str, option: str) -> None:
-        """Choose from a drop-down list."""
+        """Choose from a dropdown."""
         self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
         self._page.get_by_role("option", name=option, exact=True).click()
 
     def bars(self, plot: int = 0) -> list[Bar]:
         """The bars of a bar chart, from left to right; none while it is drawn."""
         drawn: list[dict[str, float]] = self._charts.nth(plot).evaluate(_BARS)
-        return [Bar(**bar) for bar in drawn if bar["count"] is not None]  # the panel fills its lists up with nothing
+        return [Bar(**bar) for bar in drawn if bar["count"] is not None]  # the panel pads its lists with None
 
     def click_bar(self, index: int, plot: int = 0) -> None:
         """Click in the middle of a bar."""

@@ -115,7 +115,7 @@ def test_a_failures_name_is_no_markup(dataset: Any, stand_in: Scorer) -> None:
     steps = [step.body.to_json() for step in operator.execute(_context(dataset, {}))]
     (shown,) = [step["params"] for step in steps if step["operator_uri"] == "show_output"]
     told = _markdown(shown)
-    assert any("Without a score" in text for text in told)
+    assert any("**Failed**" in text for text in told)
     for text in told:
         assert not _elements(text) & {"image", "link", "html_inline", "html_block"}
 

@@ -148,7 +148,7 @@ def test_the_database_stays_away(process: subprocess.Popen[str], stoppable: Data
     stoppable.stop(signal.SIGKILL)
     _answer(process, "go on")
     told = _asked(process, "error: the database failed (")
-    assert told.endswith("Connection refused): start it again, and a rerun goes on from the scores that were written")
+    assert told.endswith("Connection refused): restart it and run again, to continue after the scores written so far")
     stoppable.start()
     _answer(process, "it is there again")
     _asked(process, "stored 8")
