@@ -91,7 +91,7 @@ def test_wrong_usage_exits_with_2(
     (photo_folder / "empty").mkdir()
     (photo_folder / "link").symlink_to("empty")
     (photo_folder / "list.jsonl").write_text("[1, 2]\n3\n")
-    (photo_folder / "table.csv").write_text("path,memorability\npictures/a.png,1\n")
+    (photo_folder / "table.csv").write_text("path,memorability\nimages/a.png,1\n")
     (photo_folder / "broken.parquet").write_text("no parquet")
     (photo_folder / "empty.csv").touch()
     assert main(arguments) == 2
@@ -105,7 +105,7 @@ def test_wrong_usage_exits_with_2(
 def many_paths(photo_folder: Path) -> Path:
     """A list of far more images than can be scored before the test interrupts it."""
     path = photo_folder / "many.txt"
-    path.write_text("images/a.png\npictures/b.jpg\n" * 5000)
+    path.write_text("images/a.png\nimages/b.jpg\n" * 5000)
     return path
 
 

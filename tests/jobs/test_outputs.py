@@ -13,6 +13,10 @@ from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.jobs.outputs import RESULT_COLUMNS, check_columns, read_output
+from resmem_plugin.jobs.results import NOT_REACHED, Results
+from resmem_plugin.jobs.tables import Table, write_table
 from tests import command
 from tests.conftest import flat
 from tests.jobs.runs import score
@@ -146,3 +150,69 @@ def test_resume_with_other_inputs_is_refused(
     Path("table.csv").write_text("".join([*rows, "images/39.png,y\n"]))
     assert score("table.csv", "-o", "out.csv", "--resume") == 1  # added rows are allowed
     assert Path("out.csv").read_text().splitlines()[-1].startswith("images/39.png,y,0.15")
+
+
+def results_table(memorability: list[str], errors: list[str], provenance: list[str]) -> Table:
+    """What the command writes for the images 0.png, 1.png, ..."""
+    paths = [f"{number}.png" for number in range(len(memorability))]
+    return Table(["path", *RESULT_COLUMNS], [paths, memorability, errors, provenance])
+
+
+def read(written: Table, path: Path, count: int) -> tuple[str | None, Results]:
+    """Write a table as csv, and read it as the output of an earlier run over `count` images."""
+    write_table(written, path, {})
+    results = Results.empty(count)
+    table = Table(["path"], [[f"{number}.png" for number in range(count)]])
+    return read_output(str(path), table, "path", results), results
+
+
+def test_read_output_scores_errors_and_rows_not_reached(tmp_path: Path) -> None:
+    written = results_table(["0.5", "", ""], ["", "not an image", NOT_REACHED], ["a" * 12] * 3)
+    provenance, results = read(written, tmp_path / "out.csv", count=4)  # one row was added since
+    assert provenance == "a" * 12
+    assert results.memorability[0] == 0.5
+    assert results.errors == {1: "not an image"}
+    assert results.not_reached == [2, 3]
+
+
+def test_read_output_without_rows(tmp_path: Path) -> None:
+    provenance, results = read(results_table([], [], []), tmp_path / "out.csv", count=2)
+    assert provenance is None
+    assert results.done == 0
+
+
+@pytest.mark.parametrize("names", [["path", "memorability", "error"], ["file", *RESULT_COLUMNS], ["path", "n"]])
+def test_read_output_with_other_columns_raises(names: list[str], tmp_path: Path) -> None:
+    written = Table(names, [["0.png"], *(["1"] for _ in names[1:])])
+    with pytest.raises(OptionError, match=r"out\.csv has other columns than this command writes"):
+        read(written, tmp_path / "out.csv", count=1)
+
+
+def test_read_output_with_several_provenances_raises(tmp_path: Path) -> None:
+    written = results_table(["0.5", "0.6"], ["", ""], ["b" * 12, "a" * 12])
+    with pytest.raises(OptionError, match=f"several provenances \\({'a' * 12}, {'b' * 12}\\): --overwrite it"):
+        read(written, tmp_path / "out.csv", count=2)
+
+
+def test_read_output_with_a_memorability_that_is_not_a_number_raises(tmp_path: Path) -> None:
+    written = results_table(["0.5", "high"], ["", ""], ["a" * 12] * 2)
+    with pytest.raises(OptionError, match=r"out\.csv has a memorability that is no number .*'high'.*--overwrite it"):
+        read(written, tmp_path / "out.csv", count=2)
+
+
+def test_read_output_of_more_rows_than_the_input_raises(tmp_path: Path) -> None:
+    written = results_table(["0.5", "0.6"], ["", ""], ["a" * 12] * 2)
+    with pytest.raises(OptionError, match=r"image 2 is '1\.png' in .*out\.csv and missing in the input"):
+        read(written, tmp_path / "out.csv", count=1)
+
+
+def test_check_columns_accepts_other_names() -> None:
+    check_columns(Table(["path", "score"], [["a.png"], [1]]), "path")
+
+
+@pytest.mark.parametrize("column", RESULT_COLUMNS)
+def test_check_columns_rejects_names_of_result_columns(column: str) -> None:
+    with pytest.raises(OptionError, match=f"the table has a column '{column}' already: rename it"):
+        check_columns(Table(["path", column], [["a.png"], [1]]), "path")
+    with pytest.raises(OptionError, match=f"--path-column {column} is the name of a column of results"):
+        check_columns(Table([column], [["a.png"]]), column)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from resmem_plugin.jobs.signals import defer_signals
+from resmem_plugin.jobs.signals import Terminated, defer_signals, exit_code, install_sigterm_handler
 from tests.jobs.runs import score, start_score, wait_for_scores
 from tests.models import RedEngine
 
@@ -22,6 +24,58 @@ def test_defer_signals_ignores_ctrl_c_until_the_end() -> None:
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def sigterm() -> Iterator[None]:
+    """Restore the handler of SIGTERM after a test that replaces it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_defer_signals_ignores_sigterm_and_restores_the_handlers(sigterm: None) -> None:
+    handled: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: handled.append(number))
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with contextlib.suppress(OSError), defer_signals():
+        signal.raise_signal(signal.SIGTERM)
+        raise OSError("the disk is full")
+    assert handled == []
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    signal.raise_signal(signal.SIGTERM)
+    assert handled == [signal.SIGTERM]
+
+
+def test_defer_signals_in_another_thread_changes_no_handler() -> None:
+    before, during = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with defer_signals():
+            during.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert during == [before]
+
+
+def test_exit_code_is_128_plus_the_signal() -> None:
+    assert exit_code(KeyboardInterrupt()) == 130
+    assert exit_code(Terminated()) == 143
+
+
+def test_sigterm_handler_raises_terminated(sigterm: None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    install_sigterm_handler()
+    with pytest.raises(Terminated):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_sigterm_handler_of_a_caller_is_kept(sigterm: None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    install_sigterm_handler()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

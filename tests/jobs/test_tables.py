@@ -35,7 +35,7 @@ def test_input_table_columns_are_kept(expected_scores: dict[str, float], capsys:
 
 @pytest.mark.weights
 def test_cells_and_blank_rows_are_unchanged(expected_scores: dict[str, float]) -> None:
-    Path("table.csv").write_bytes(b'path\npictures/a.png\n\n"c\rd"\n\n\n')
+    Path("table.csv").write_bytes(b'path\nimages/a.png\n\n"c\rd"\n\n\n')
     assert main(["score", "table.csv", "-o", "out.csv"]) == 1
     table = pd.read_csv("out.csv", keep_default_na=False, lineterminator="\n")
     assert table["path"].tolist() == ["images/a.png", "", "c\rd"]
@@ -49,7 +49,7 @@ def test_cells_and_blank_rows_are_unchanged(expected_scores: dict[str, float]) -
     assert [{key: row[key] for key in ("path", "x", "y")} for row in out] == lines
     assert out[0]["memorability"] == pytest.approx(expected_scores["images/a.png"], abs=1e-6)
     assert out[1]["memorability"] is None
-    Path("ragged.csv").write_text("path,n\npictures/a.png,1,\n")
+    Path("ragged.csv").write_text("path,n\nimages/a.png,1,\n")
     assert main(["score", "ragged.csv"]) == 2
 
 

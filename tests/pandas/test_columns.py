@@ -1,4 +1,4 @@
-"""Scoring a column: whatever its index, dtype and missing values, each row gets the score of its own image."""
+"""Scoring a column: whatever its index, dtype and missing values, each row gets its image's score."""
 
 from __future__ import annotations
 

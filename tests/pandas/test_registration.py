@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 
 def run(code: str) -> str:
-    """The output of Python code in a process of its own."""
+    """The output of Python code run in another process."""
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
