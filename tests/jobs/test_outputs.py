@@ -196,7 +196,7 @@ def test_read_output_with_several_provenances_raises(tmp_path: Path) -> None:
 
 def test_read_output_with_a_memorability_that_is_not_a_number_raises(tmp_path: Path) -> None:
     written = results_table(["0.5", "high"], ["", ""], ["a" * 12] * 2)
-    with pytest.raises(OptionError, match=r"out\.csv has a memorability that is no number .*'high'.*--overwrite it"):
+    with pytest.raises(OptionError, match=r"out\.csv has a memorability that is not a number .*'high'.*--overwrite it"):
         read(written, tmp_path / "out.csv", count=2)
 
 
