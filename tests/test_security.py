@@ -44,7 +44,7 @@ HOSTILE = (
 CONTROL = frozenset("\x00\x07\x1b\r\u202e\u2066\u2028")
 
 
-class Payload:
+class Order:
     """Creates a file when it is unpickled as the weights of a network."""
 
     def __init__(self, made: Path) -> None:
@@ -54,13 +54,13 @@ class Payload:
         return Path.touch, (self.made,)
 
 
-def _pickle(path: Path, payload: Payload) -> None:
-    path.write_bytes(pickle.dumps({"fc12.bias": payload}))
+def _pickle(path: Path, order: Order) -> None:
+    path.write_bytes(pickle.dumps({"fc12.bias": order}))
 
 
-def _zip(path: Path, payload: Payload) -> None:
+def _zip(path: Path, order: Order) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("evil/data.pkl", pickle.dumps({"fc12.bias": payload}))
+        archive.writestr("evil/data.pkl", pickle.dumps({"fc12.bias": order}))
         archive.writestr("evil/version", "3")
 
 
@@ -69,7 +69,7 @@ def _zip(path: Path, payload: Payload) -> None:
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("write", [_pickle, _zip])
 def test_weights_pickles_are_not_executed(
-    write: Callable[[Path, Payload], None],
+    write: Callable[[Path, Order], None],
     suffix: str,
     named: str,
     engine: str,
@@ -78,7 +78,7 @@ def test_weights_pickles_are_not_executed(
 ) -> None:
     path, made = tmp_path / f"evil{suffix}", tmp_path / "made"
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(tmp_path / "cache"))
-    write(path, Payload(made))
+    write(path, Order(made))
     with pytest.raises(WeightsCorruptError) as caught:
         verify(WeightsFile(path=path))
     for reference in (str(path), str(caught.value).rpartition("weights='")[2].rstrip("'")):
@@ -91,7 +91,7 @@ def test_weights_pickles_are_not_executed(
 
 
 def test_payload_executes_when_unpickled(tmp_path: Path) -> None:
-    pickle.loads(pickle.dumps({"fc12.bias": Payload(tmp_path / "made")}))
+    pickle.loads(pickle.dumps({"fc12.bias": Order(tmp_path / "made")}))
     assert (tmp_path / "made").exists()
 
 
