@@ -1,6 +1,6 @@
 """`python -m benchmarks.processes`: what decoding in processes leaves to the calling one, which has one GIL for it all.
 
-In place of the network is an engine that costs nothing, as a quick card costs its caller nothing. What this process
+The network is replaced by an engine that costs nothing, like a fast GPU. What this process
 itself spends on an image bounds how many it can hand on in a second, on however many cores the images are decoded.
 """
 

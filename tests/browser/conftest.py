@@ -100,7 +100,7 @@ def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.Fixtu
 
 @pytest.fixture
 def take_screenshot() -> Callable[[App, str], None]:
-    """Saves a picture of the App for the README, if RESMEM_SCREENSHOTS names a folder."""
+    """Saves a screenshot of the App for the README, if RESMEM_SCREENSHOTS names a folder."""
 
     def take(app: App, name: str) -> None:
         folder = os.environ.get("RESMEM_SCREENSHOTS")
@@ -124,8 +124,8 @@ def pytest_runtest_makereport(
             path = folder / f"{item.name}-{number}.png"
             try:
                 app.screenshot(path)
-                text = f"picture: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
+                text = f"screenshot: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
             except Error as error:
-                text = f"no picture: {error}\nconsole: {app.errors}"
+                text = f"no screenshot: {error}\nconsole: {app.errors}"
             report.sections.append((f"window {number}", text))
     return report

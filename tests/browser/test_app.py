@@ -35,7 +35,7 @@ NASTY = (
 
 @pytest.fixture
 def colours(tmp_path: Path) -> list[Path]:
-    """Forty small pictures; `Red` scores the n-th as n * 6 / 255."""
+    """Forty small images; `Red` scores the n-th as n * 6 / 255."""
     paths = [tmp_path / f"{number:02}.png" for number in range(40)]
     for number, path in enumerate(paths):
         Image.new("RGB", (32, 32), (number * 6, 90, 160)).save(path)
@@ -44,7 +44,7 @@ def colours(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def broken(tmp_path: Path, photos: dict[str, Path]) -> list[Path]:
-    """A missing file, a truncated one, a text and an empty one, each named like a picture."""
+    """A missing file, a truncated one, a text and an empty one, each with the name of an image."""
     paths = [tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")]
     paths[1].write_bytes(photos["flower.jpg"].read_bytes()[:9000])
     paths[2].write_text("no image")
