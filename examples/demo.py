@@ -1,4 +1,4 @@
-"""`make demo`: the photographs that scikit-image and scikit-learn install, scored and ranked."""
+"""`make demo`: score and rank the photographs that scikit-image and scikit-learn install."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHOTOGRAPHS = {
 
 
 def photographs() -> list[Path]:
-    """Photographs that the installed scikit-image and scikit-learn hold, 640x427 to 1411x1411, colour and grey.
+    """Paths of the photographs in scikit-image and scikit-learn, 640x427 to 1411x1411, colour and grey.
 
     Raises:
         MissingPackageError: if one of them is not installed.

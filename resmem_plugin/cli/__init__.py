@@ -40,7 +40,7 @@ def run() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", ResMemWarning)
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _show_warning(
     message: Warning | str,
-    category: type[Warning],  # noqa: ARG001 (this and the others: the signature is Python's)
+    category: type[Warning],  # noqa: ARG001 (here and below: the signature is Python's)
     filename: str,  # noqa: ARG001
     lineno: int,  # noqa: ARG001
     file: TextIO | None = None,  # noqa: ARG001

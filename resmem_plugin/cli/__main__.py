@@ -1,4 +1,4 @@
-"""`python -m resmem_plugin.cli`: the command `resmem`."""
+"""`python -m resmem_plugin.cli` is the command `resmem`."""
 
 from resmem_plugin.cli import run
 

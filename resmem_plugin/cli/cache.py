@@ -12,11 +12,13 @@ def add_commands(commands: Any) -> None:
     cache = commands.add_parser(
         "cache",
         help="show or clear the cache of scores",
-        description="The scores that `resmem score --cache` and Scorer(cache=True) keep.",
+        description="Show or clear the cache of scores, which `resmem score --cache` and Scorer(cache=True) use.",
     )
     cache.set_defaults(run=_cache)
     cache.add_argument("action", choices=("info", "clear"), help="show what is in it, or remove all scores from it")
-    cache.add_argument("--cache", metavar="FILE", default=True, help="default: scores.sqlite in the cache folder")
+    cache.add_argument(
+        "--cache", metavar="FILE", default=True, help="the cache file (default: scores.sqlite in the cache folder)"
+    )
 
 
 def add_option(parser: Any) -> None:
@@ -39,7 +41,7 @@ def _cache(options: argparse.Namespace) -> int:
         print(f"resmem: removed {count:,} scores from {cache.path}", file=sys.stderr)
         return 0
     info = cache.info()
-    print(f"path       {cache.path}{'' if cache.path.exists() else ' (at the first use)'}")
+    print(f"path       {cache.path}{'' if cache.path.exists() else ' (created on first use)'}")
     print(f"scores     {sum(info.scores.values()):,}")
     print(f"size       {info.file_bytes / 2**20:.1f} of at most {cache.max_bytes >> 20:,} MB")
     for provenance, count in info.scores.items():

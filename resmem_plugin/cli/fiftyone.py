@@ -33,26 +33,26 @@ def add_commands(commands: Any) -> None:
         "app",
         help="score a folder and open it in the FiftyOne App",
         description="Score a folder's images into a persistent FiftyOne dataset, and open it in the App until Ctrl-C, "
-        "the most memorable first. Run again, it adds new images and keeps the scores that are there.",
-        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted before the App was open.",
+        "the most memorable first. Running it again adds new images and keeps existing scores.",
+        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted before the App opened.",
     )
     app.set_defaults(run=_app)
     app.add_argument("folder", metavar="FOLDER", help="a folder of images; as in `resmem score`")
-    app.add_argument("-r", "--recursive", action="store_true", help="search its subfolders too")
+    app.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     app.add_argument("--name", help="the dataset's name (default: the folder's)")
     app.add_argument("--overwrite", action="store_true", help="score all images again, with these options")
     app.add_argument(
-        "--address", default="127.0.0.1", help="where to serve the App (default: 127.0.0.1, this machine only)"
+        "--address", default="127.0.0.1", help="address to serve the App at (default: 127.0.0.1, this machine only)"
     )
-    app.add_argument("--port", type=_port, default=5151, metavar="N", help="its port (default: 5151)")
-    app.add_argument("--no-browser", action="store_true", help="serve the App without opening a browser")
+    app.add_argument("--port", type=_port, default=5151, metavar="N", help="port to serve the App at (default: 5151)")
+    app.add_argument("--no-browser", action="store_true", help="do not open a browser")
     app.add_argument(
         "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
     )
     app.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one per core)")
     app.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     app.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
-    app.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    app.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
 
 
 def _port(text: str) -> int:
@@ -71,7 +71,7 @@ def _plugin(options: argparse.Namespace) -> int:
         return 0
     if options.action == "install":
         print(install())
-        echo_err(f"{NAME} is installed; next: `fiftyone app launch`, open a dataset, press the button above the grid")
+        echo_err(f"installed {NAME}; next: `fiftyone app launch`, open a dataset, and press the button above the grid")
     else:
         copies = find_copies()
         if not copies:
@@ -98,9 +98,9 @@ def _app(options: argparse.Namespace) -> int:
     from resmem_plugin.fiftyone.setup import launch
 
     launch.check_address(options.address, options.port)
-    dataset, left_out = launch.folder_dataset(folder, [str(path) for path in images], name=options.name)
-    if left_out:
-        echo_err(f"warning: {left_out} images are skipped: FiftyOne cannot store file names that are not UTF-8")
+    dataset, skipped = launch.folder_dataset(folder, [str(path) for path in images], name=options.name)
+    if skipped:
+        echo_err(f"warning: {skipped} images are skipped: FiftyOne cannot store file names that are not UTF-8")
     summary = _score(dataset, options)
 
     with launch.ensure_plugin() as known, contextlib.suppress(KeyboardInterrupt):
@@ -110,7 +110,7 @@ def _app(options: argparse.Namespace) -> int:
             if not known:
                 echo_err("the plugin is installed for this session only: keep it with `resmem plugin install`")
             session.wait(-1)
-    return int(left_out + summary.failed > 0)
+    return int(skipped + summary.failed > 0)
 
 
 def _score(dataset: Any, options: argparse.Namespace) -> Summary:
@@ -131,6 +131,6 @@ def _score(dataset: Any, options: argparse.Namespace) -> Summary:
         echo_err("the scores so far are kept: run the same command to continue")
         raise
     before = f", {summary.skipped} were scored already" if summary.skipped else ""
-    failed = f", {summary.failed} failed: {summary.field}_error says why" if summary.failed else ""
+    failed = f", {summary.failed} failed: see the field {summary.field}_error" if summary.failed else ""
     echo_err(f"{summary.scored} of {summary.total} scored{before}{failed}")
     return summary

@@ -32,7 +32,8 @@ def add_command(commands: Any) -> None:
         "that is done, each score is kept in FILE.partial once it is computed, and --resume continues from it. In "
         "csv and tsv a relative path that a spreadsheet would take for a formula (it starts with =, +, -, @, tab or a "
         "line end) gets ./ in front; the cells of a table are written unchanged.",
-        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 ended (SIGTERM).",
+        epilog="Exit code: 0 all scored, 1 some failed, 2 wrong usage, 130 interrupted (Ctrl-C), 143 terminated "
+        "(SIGTERM).",
     )
     score.set_defaults(run=_score)
     score.add_argument(
@@ -45,19 +46,23 @@ def add_command(commands: Any) -> None:
         "-r",
         "--recursive",
         action="store_true",
-        help="search the folders' subfolders too (links to folders are not followed, hidden files are skipped)",
+        help="include subfolders (links to folders are not followed, hidden files are skipped)",
     )
     score.add_argument(
-        "-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as find -print0 does"
+        "-0", "--null", action="store_true", help="paths on stdin are separated by NUL, as in find -print0"
     )
     score.add_argument(
         "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
     )
-    score.add_argument("--root", metavar="FOLDER", help="where relative paths of a table or list start (default: here)")
-    score.add_argument("-o", "--output", metavar="FILE", help="write .csv, .tsv, .jsonl or .parquet instead of stdout")
+    score.add_argument(
+        "--root", metavar="FOLDER", help="base of relative paths in a table or list (default: current folder)"
+    )
+    score.add_argument(
+        "-o", "--output", metavar="FILE", help="write a .csv, .tsv, .jsonl or .parquet file (default: csv on stdout)"
+    )
     score.add_argument("--html", metavar="FILE", help="write a gallery of the images, the most memorable first")
     existing = score.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+    existing.add_argument("--overwrite", action="store_true", help="replace existing output files")
     existing.add_argument(
         "--resume",
         action="store_true",
@@ -69,7 +74,7 @@ def add_command(commands: Any) -> None:
         "--errors",
         choices=("raise", "coerce"),
         default="coerce",
-        help="an image that fails: stop there, or give it an empty score and the reason (default: coerce)",
+        help="if an image fails: raise stops, coerce leaves its score empty and records the reason (default: coerce)",
     )
     score.add_argument(
         "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
@@ -81,8 +86,8 @@ def add_command(commands: Any) -> None:
         "--calibration",
         metavar="IMAGE|FOLDER|ID",
         nargs="+",
-        help="for int8: images to calibrate on, or the calibration in the provenance of earlier scores (default: a "
-        "sample of the images that are scored)",
+        help="for int8: images to calibrate on, or a calibration id from the provenance of earlier scores (default: a "
+        "sample of the images)",
     )
     score.add_argument("--engine", default="auto", help=f"{', '.join(ENGINES)} (default: auto)")
     score.add_argument(
@@ -92,11 +97,11 @@ def add_command(commands: Any) -> None:
         help="fast: scale large JPEGs down while decoding; moves scores by up to 0.006 (default: exact)",
     )
     score.add_argument(
-        "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
+        "--weights", metavar="FILE", help="path of model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
     )
     score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
-    score.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -118,7 +123,7 @@ def _score(options: argparse.Namespace) -> int:
         job = Job(table, images, results, outputs, checkpoint, stop_at_failure=options.errors == "raise")
         rows = results.to_score(scorer.batch_size or scorer.engine.batch_size, retry_failed=options.retry_failed)
         if results.done:
-            echo_err(f"{results.done} of {len(images)} images were done before, {len(rows)} left to score")
+            echo_err(f"{results.done} of {len(images)} images were done already, {len(rows)} left to score")
         scored = job.score(scorer, rows, progress=False if options.quiet else None)
         _report(scored.messages)
         if scored.exit_code and checkpoint is not None:
@@ -175,7 +180,7 @@ def _scorer(options: argparse.Namespace, images: list[object], before: Provenanc
 def _calibration(
     options: argparse.Namespace, images: list[object], before: Provenance | None
 ) -> Sequence[object] | str | None:
-    """What int8 is calibrated on: what was named, or what it was before, or a sample of the images."""
+    """The images or calibration id named, else the calibration of the earlier run, else a sample of the images."""
     from resmem_plugin.core.engines.calibration import is_calibration_id, sample_of
 
     named = options.calibration

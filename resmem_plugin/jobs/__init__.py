@@ -1,1 +1,1 @@
-"""What a command does from its inputs to its outputs: resumable, and without a terminal."""
+"""Resumable scoring jobs, from inputs to outputs; the command line prints what they report."""

@@ -61,7 +61,7 @@ class Checkpoint:
         if self._has_header and not resume:
             self._file.close()
             raise OptionError(
-                f"{self.path} holds the scores of a run that was not finished: go on with --resume, or start again "
+                f"{self.path} holds the scores of a run that was not finished: continue with --resume, or start again "
                 "with --overwrite"
             )
 

@@ -38,13 +38,13 @@ def read_inputs(
         paths = [path for given in inputs for path in _paths(given, root=root, recursive=recursive, null=null)]
         return Table([path_column], [paths], formula_prefixes={0: "./"}), list(paths)
     if len(inputs) > 1:
-        raise OptionError(f"score {tables[0]} on its own: a table keeps its columns, and other inputs do not have them")
+        raise OptionError(f"{tables[0]} cannot be combined with other inputs, which lack its columns: score it alone")
     if not os.path.isfile(tables[0]):
         raise OptionError(f"there is no table {tables[0]}: correct its path")
     table = read_table(tables[0])
     if table.names.count(path_column) != 1:
         raise OptionError(
-            f"{tables[0]} has no single column {path_column!r}: with --path-column name one of "
+            f"{tables[0]} has no unique column {path_column!r}: choose one with --path-column from "
             f"{', '.join(map(str, table.names))}"
         )
     return table, [_image(value, root) for value in table.columns[table.names.index(path_column)]]
@@ -59,7 +59,7 @@ def _image(value: object, root: str | None) -> object:
 def _paths(given: str, *, root: str | None, recursive: bool, null: bool) -> Iterator[str]:
     if given == "-":
         if sys.stdin is None:
-            raise OptionError("standard input is closed: name the images, or send a list of them")
+            raise OptionError("standard input is closed: name the images, or pipe a list of paths")
         content = sys.stdin.buffer.read()
         lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
         paths = (os.fsdecode(line) for line in lines if line)
@@ -67,7 +67,7 @@ def _paths(given: str, *, root: str | None, recursive: bool, null: bool) -> Iter
     elif not is_url(given) and os.path.isdir(given):
         found = _in_folder(given, recursive=recursive)
         if not found:
-            hint = "" if recursive else " (--recursive looks into its subfolders too)"
+            hint = "" if recursive else " (--recursive includes its subfolders)"
             raise OptionError(f"no images in the folder {given}{hint}")
         yield from found
     else:
@@ -76,12 +76,12 @@ def _paths(given: str, *, root: str | None, recursive: bool, null: bool) -> Iter
 
 def _in_folder(folder: str, *, recursive: bool) -> list[str]:
     found = []
-    for where, subfolders, names in os.walk(folder, onerror=_refused):
+    for directory, subfolders, names in os.walk(folder, onerror=_cannot_list):
         subfolders[:] = sorted(name for name in subfolders if recursive and not name.startswith("."))
         images = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."))
-        found += [os.path.join(where, name) for name in sorted(images)]
+        found += [os.path.join(directory, name) for name in sorted(images)]
     return found
 
 
-def _refused(error: OSError) -> None:
+def _cannot_list(error: OSError) -> None:
     raise OptionError(f"the folder {error.filename} cannot be listed: {error.strerror}") from error

@@ -42,7 +42,7 @@ class Job:
         results: their scores so far; filled in place.
         outputs: where they are written at the end.
         checkpoint: where they are kept until then, or None.
-        stop_at_failure: stop at the first image that cannot be scored.
+        stop_at_failure: stop at the first image that fails.
     """
 
     table: Table
@@ -53,7 +53,7 @@ class Job:
     stop_at_failure: bool = False
 
     def score(self, scorer: Scorer, rows: Sequence[int], progress: ProgressOption = None) -> Outcome:
-        """Score these rows: to the end, to an error that stops the job, or to an interrupt.
+        """Score these rows, until the end, an error that stops the job, or an interrupt.
 
         Raises:
             OptionError: if the checkpoint holds scores of another provenance, or an option is not supported.
@@ -76,7 +76,7 @@ class Job:
             return Outcome(exit_code(stop), [f"interrupted after {self._kept()}"])
         except OptionError:
             raise
-        except Exception as error:  # of the device or the disk, say: the scores must not be lost with it
+        except Exception as error:  # a device or disk error, say: the scores so far must not be lost
             what = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
             return Outcome(1, [f"error: {what}; stopped after {self._kept()}"])
         return Outcome(0)
@@ -114,4 +114,4 @@ class Job:
         done = f"{self.results.done} of {len(self.images)} images"
         if self.checkpoint is None or not self.results.done:
             return f"{done}, which are kept" if self.results.done else done
-        return f"{done}, which are kept in {self.checkpoint.place}: --resume goes on from there"
+        return f"{done}, which are kept in {self.checkpoint.place}: --resume continues from there"

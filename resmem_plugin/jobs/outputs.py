@@ -176,7 +176,7 @@ def require_same(path: str, row: int, before: str | None, now: str | None) -> No
 
 
 def _add_results(table: Table, results: Results, provenance: Provenance) -> Table:
-    """The table with the columns of results after its own."""
+    """The table with the columns of results appended."""
     count = len(results.memorability)
     errors: list[str | None] = [None] * count
     for row in results.not_reached:

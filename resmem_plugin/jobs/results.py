@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-NOT_REACHED = "not scored: the run stopped before it came to this image"
+NOT_REACHED = "not scored: the run stopped before it reached this image"
 
 
 @dataclass
@@ -61,10 +61,9 @@ class Results:
         return [int(row) for row in np.flatnonzero(unknown)]
 
     def to_score(self, batch_size: int, *, retry_failed: bool) -> list[int]:
-        """The rows to score: those not reached, in order, and then on request those that failed.
+        """The rows to score: those not reached, in order, then on request those that failed.
 
-        A batch that was cut short is scored again as a whole: with PyTorch the last digit of a score depends on its
-        batch.
+        An incomplete batch is scored again completely: with PyTorch the last digit of a score depends on its batch.
         """
         batches = {row // batch_size for row in self.not_reached}
         rows = [row for row in range(len(self.memorability)) if row // batch_size in batches]

@@ -54,15 +54,15 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     """Read a table. Cells of csv and tsv files are kept as text: "007" and "NA" stay unchanged.
 
     Raises:
-        OptionError: for another suffix, or a file that does not hold such a table.
-        MissingPackageError: for parquet without pyarrow.
+        OptionError: if the suffix is not one of a table, or the file cannot be parsed.
+        MissingPackageError: if parquet is needed and pyarrow is not installed.
     """
     suffix = _suffix(path)
     try:
         frame = _read_frame(path, suffix)
     except ImportError as error:
         raise _no_parquet() from error
-    except (ValueError, OSError, RecursionError) as error:  # as the parsers of pandas, pyarrow and json raise them
+    except (ValueError, OSError, RecursionError) as error:  # from pandas, pyarrow and json
         raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
     return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])])
 
@@ -82,7 +82,7 @@ def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
     cells = pd.read_csv(
         path,
         sep="," if suffix == ".csv" else "\t",
-        header=None,  # pandas would rename columns of the same name
+        header=None,  # pandas would rename duplicate columns
         dtype=object,
         keep_default_na=False,
         skip_blank_lines=False,
@@ -95,16 +95,16 @@ def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
 
 
 def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: Mapping[str, Any]) -> None:
-    """Write a table to a file, whole or not at all, or as csv in UTF-8 to standard output.
+    """Write a table to a file, atomically, or as UTF-8 csv to standard output.
 
     Args:
         table: the table.
-        path: the file; None: standard output.
+        path: the file; None is standard output.
         attributes: metadata for a parquet file, in pandas' `attrs`.
 
     Raises:
-        OptionError: for another suffix.
-        MissingPackageError: for parquet without pyarrow.
+        OptionError: if the suffix is not one of a table.
+        MissingPackageError: if parquet is needed and pyarrow is not installed.
     """
     if path is None:
         sys.stdout.flush()
@@ -139,7 +139,7 @@ def _csv(table: Table, separator: str) -> bytes:
         for row in rows:
             cell = row[number]
             row[number] = escape_formula(cell, formula_prefix) if isinstance(cell, str) else cell
-    returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
+    has_returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
     text = io.StringIO()
     writer = csv.writer(
         text,
@@ -158,11 +158,11 @@ def _csv(table: Table, separator: str) -> bytes:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check before any work that a table can be written there.
+    """Check before any image is scored that a table can be written there.
 
     Raises:
-        OptionError: for another suffix, or a folder that does not exist or cannot be written to.
-        MissingPackageError: for parquet without pyarrow.
+        OptionError: if the suffix is not one of a table, or its folder does not exist or is not writable.
+        MissingPackageError: if parquet is needed and pyarrow is not installed.
     """
     if _suffix(path) == ".parquet":
         try:
@@ -173,16 +173,16 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
-    """Check before any work that a file can be written there.
+    """Check before any image is scored that a file can be written there.
 
     Raises:
-        OptionError: if its folder does not exist or cannot be written to, or if it is itself a folder.
+        OptionError: if its folder does not exist or is not writable, or if the path is a folder.
     """
     if Path(path).is_dir():
         raise OptionError(f"{os.fspath(path)} is a folder: name a file in it")
     folder = Path(path).absolute().parent
     if not folder.is_dir():
-        raise OptionError(f"there is no folder {folder} to write {Path(path).name} to: make it first")
+        raise OptionError(f"there is no folder {folder} to write {Path(path).name} to: create it first")
     if not os.access(folder, os.W_OK):
         raise OptionError(f"the folder {folder} cannot be written to: name another, or change its permissions")
 

@@ -1,1 +1,1 @@
-"""The pandas accessor `df.resmem`."""
+"""The pandas accessor `df.resmem`: scores a column of images, ranks rows, shows galleries and histograms."""

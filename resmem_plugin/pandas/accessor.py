@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class ResMemAccessor:
     """Memorability of the images in a column.
 
-    A column may hold paths, URLs, encoded bytes, PIL images or uint8 arrays, under any dtype. A missing value has a
-    missing score. On a Series, `column` is left out.
+    A column may hold paths, URLs, encoded bytes, PIL images or uint8 arrays, with any dtype. The score of a missing
+    value is NaN. On a Series, omit `column`.
 
     Examples:
         >>> import pandas as pd
@@ -58,29 +58,30 @@ class ResMemAccessor:
         cache: str | os.PathLike[str] | bool | None = None,
         scorer: Scorer | None = None,
     ) -> pd.Series[Any] | pd.DataFrame:
-        """Score the images in a column; one that occurs many times is decoded once.
+        """Score the images in a column. Duplicates are decoded and scored once.
 
         Args:
-            column: label of the column; left out on a Series.
-            errors: "raise" stops at an image that cannot be scored, having looked for missing local files before
-                scoring any; "coerce" gives it NaN, and one `FailedImagesWarning` for all.
+            column: label of the column. Omit it on a Series.
+            errors: "raise" raises at the first image that fails, after checking that all local files exist; "coerce"
+                sets its score to NaN and emits one `FailedImagesWarning` for all failures.
             return_errors: return the reasons too, as a second column, instead of warning.
-            root: folder or URL that relative paths start from. Default: the current folder.
+            root: folder or URL that relative paths are joined to. Default: the current folder.
             batch_size: images per forward pass. Default: what is fastest on the device.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             precision: "auto", "fp32", "bf16", "fp16" or "int8", which is calibrated on a sample of the column.
-            progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
-            storage_options: for URLs, as in `pandas.read_csv`.
-            cache: reuse the scores of earlier runs and keep new ones; as for `Scorer`.
-            scorer: a `Scorer` with options of its own, instead of the options from `batch_size` on.
+            progress: True shows a bar, False none, None one on a terminal; or a function called with a `Progress`.
+            storage_options: options for URLs, as in `pandas.read_csv`.
+            cache: reuse the scores of earlier runs and keep new ones, as in `Scorer`.
+            scorer: a `Scorer` to use instead of the options that would configure one.
 
         Returns:
-            float32 Series "memorability" in [0, 1] with this index; with `return_errors` a DataFrame
+            float32 Series "memorability" in [0, 1], aligned with the index; with `return_errors` a DataFrame
             [memorability, error].
 
         Raises:
-            ScoringError: with `errors="raise"`; its `scores` hold what was scored, their `index` the row's position.
-            KeyError, ValueError: if `column` names no column, or several.
+            ScoringError: with `errors="raise"`; its `scores` are those so far; their `index` is the row's position.
+            KeyError: if there is no such column.
+            ValueError: if several columns have this label.
 
         Examples:
             >>> import pandas as pd
@@ -114,10 +115,10 @@ class ResMemAccessor:
         """Return the `n` most memorable rows with their scores, the most memorable first.
 
         Args:
-            column: label of the column of images; left out on a Series.
-            n: how many rows at most; rows without a score are left out.
-            by: the column to rank by. If there is none of that name, the images are scored into it.
-            options: as for `score`, if the images are scored.
+            column: label of the column of images. Omit it on a Series.
+            n: maximum number of rows. Rows without a score are dropped.
+            by: the column to rank by. If it does not exist, the images are scored and it is added.
+            options: as in `score`, if the images are scored.
 
         Examples:
             >>> import pandas as pd
@@ -154,11 +155,11 @@ class ResMemAccessor:
         """Show images with their scores, in a notebook or an HTML file (`.save("gallery.html")`).
 
         Args:
-            column: label of the column of images; left out on a Series.
-            by: the column to rank by. If there is none of that name, the images are scored.
-            n: how many images at most; images without a score are left out.
+            column: label of the column of images. Omit it on a Series.
+            by: the column to rank by. If it does not exist, the images are scored.
+            n: maximum number of images. Images without a score are dropped.
             ascending: the least memorable first.
-            options: as for `score`; `root` and `storage_options` are used to load the thumbnails too.
+            options: as in `score`; `root` and `storage_options` are used to load the thumbnails too.
 
         Examples:
             >>> import pandas as pd
@@ -188,10 +189,10 @@ class ResMemAccessor:
         """Plot a histogram of memorability with the plotting backend of pandas.
 
         Args:
-            column: label of a column of images, which are scored, or of a column of numbers, such as scores.
+            column: label of a column of images, which are scored, or of numbers, such as scores.
             bins: number of bins.
-            ax: matplotlib Axes to draw on; a new figure by default.
-            options: as for `score`.
+            ax: matplotlib Axes to draw on. Default: a new figure.
+            options: as in `score`.
 
         Examples:
             >>> import matplotlib
@@ -213,7 +214,7 @@ class ResMemAccessor:
         self, column: Hashable, n: int, by: Hashable, *, ascending: bool, options: ScoreOptions
     ) -> pd.DataFrame:
         if not isinstance(n, (int, np.integer)) or n < 0:
-            raise ValueError(f"n must be a whole number from 0, not {n!r}")
+            raise ValueError(f"n must be an integer >= 0, not {n!r}")
         if isinstance(self._data, pd.Series):
             frame = self._data.to_frame("image" if self._data.name in (None, by) else self._data.name)
         else:
@@ -223,7 +224,7 @@ class ResMemAccessor:
             select(self._data, column)
             check_options(options)
             if not pd.api.types.is_numeric_dtype(select(frame, by)):
-                raise TypeError(f"the column {by!r} holds no numbers to rank by")
+                raise TypeError(f"cannot rank by the column {by!r}: it is not numeric")
             values = np.asarray(select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
         else:
             table = score_column(self._data, column, **options)

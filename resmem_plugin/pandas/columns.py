@@ -26,7 +26,7 @@ _SCORER_OPTIONS = ("device", "precision", "batch_size", "cache", "storage_option
 
 
 class ScoreOptions(TypedDict, total=False):
-    """How to score a column; see `ResMemAccessor.score` for what each means."""
+    """Options of `score_column`, described in `ResMemAccessor.score`."""
 
     errors: Errors
     root: str | os.PathLike[str] | None
@@ -49,10 +49,10 @@ def score_column(
     """Score a column: what `df.resmem.score` wraps, with a static return type.
 
     Args:
-        data: the table, or the column itself.
-        column: label of the column; left out for a Series.
+        data: the DataFrame, or the column itself.
+        column: label of the column. Omit it for a Series.
         warn: emit one `FailedImagesWarning` if images failed under `errors="coerce"`.
-        options: as for `ResMemAccessor.score`.
+        options: as in `ResMemAccessor.score`.
 
     Returns:
         DataFrame with the index of `data`: float32 "memorability", and "error", why there is no score, or None.
@@ -119,12 +119,12 @@ def check_options(options: ScoreOptions) -> None:
     """Check that the options exist, even where nothing is scored.
 
     Raises:
-        TypeError: naming them, and those that exist.
+        TypeError: if one does not exist, with a list of those that do.
     """
     unknown = options.keys() - ScoreOptions.__annotations__.keys()
     if unknown:
         raise TypeError(
-            f"no such option: {', '.join(sorted(unknown))}; there are {', '.join(ScoreOptions.__annotations__)}"
+            f"no such option: {', '.join(sorted(unknown))}; choose from {', '.join(ScoreOptions.__annotations__)}"
         )
 
 
@@ -134,11 +134,11 @@ def select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[A
     Raises:
         KeyError: if there is none.
         ValueError: if there are several.
-        TypeError: if the label is left out of a DataFrame, given with a Series, or a list.
+        TypeError: if the label is missing for a DataFrame, given for a Series, or a list.
     """
     if isinstance(data, pd.Series):
         if column is not None:
-            raise TypeError(f"a Series is one column, so leave {column!r} out: series.resmem.score()")
+            raise TypeError(f"a Series is one column: omit {column!r}, as in series.resmem.score()")
         return data
     if column is None:
         raise TypeError(
@@ -151,23 +151,25 @@ def select(data: pd.DataFrame | pd.Series[Any], column: Hashable) -> pd.Series[A
     if isinstance(column, list):
         raise TypeError(f"name one column, not a list: {column[0]!r}" if column else "name the column of images")
     if isinstance(selected, pd.DataFrame):
-        raise ValueError(f"{column!r} names {selected.shape[1]} columns, not one: give their labels different names")
+        raise ValueError(
+            f"{column!r} names {selected.shape[1]} columns, not one: rename them so that their labels differ"
+        )
     return selected
 
 
 def images_of(
     data: pd.DataFrame | pd.Series[Any], column: Hashable, root: str | os.PathLike[str] | None
 ) -> list[object]:
-    """The images of a column, paths as strings, relative ones under `root`."""
+    """The images of a column; paths as strings, relative ones joined to `root`."""
     from resmem_plugin.core.images.sources import join_root
 
-    images = [_named(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
+    images = [_fspath(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
     if root is None:
         return images
     return [join_root(root, image) if isinstance(image, str) else image for image in images]
 
 
-def _named(path: os.PathLike[Any]) -> object:
+def _fspath(path: os.PathLike[Any]) -> object:
     try:
         return os.fsdecode(path)
     except Exception:  # a broken path object: its own row gets the error

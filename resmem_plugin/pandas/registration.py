@@ -14,7 +14,7 @@ _ACCESSOR = "resmem_plugin.pandas.accessor"
 
 
 def register_accessor() -> None:
-    """Register the accessor now if pandas is loaded, else as soon as it is."""
+    """Register the accessor, now if pandas is imported, else when it is."""
     if "pandas" in sys.modules:
         importlib.import_module(_ACCESSOR)
     elif not any(isinstance(finder, _WhenPandasLoads) for finder in sys.meta_path):
