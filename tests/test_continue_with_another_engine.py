@@ -33,7 +33,7 @@ def test_a_file(
     output = str(tmp_path / "scores.csv")
     assert main(["score", *images[:2], "-o", output, "--device", "cpu", "--engine", "pytorch"]) == 0
     assert main(["score", *images, "-o", output, "--device", "cpu", "--engine", "openvino", "--resume"]) == 0
-    assert "2 of 3 images were done before, 3 left to score" in capsys.readouterr().err  # of one cut batch
+    assert "2 of 3 images were done already, 3 left to score" in capsys.readouterr().err  # of one cut batch
     with open(output, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len({row["provenance"] for row in rows}) == 1

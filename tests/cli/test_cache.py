@@ -32,7 +32,7 @@ def test_cache_info_and_clear(forwarded: Path, capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     path = forwarded.parent / "cache" / "scores.sqlite"
     assert captured.out.splitlines() == [
-        f"path       {path} (at the first use)",
+        f"path       {path} (created on first use)",
         "scores     0",
         "size       0.0 of at most 512 MB",
     ]

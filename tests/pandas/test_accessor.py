@@ -100,7 +100,7 @@ def test_unknown_options_and_columns_raise(df: pd.DataFrame, red: Scorer) -> Non
             call("path", eror="coerce")
     with pytest.raises(KeyError, match="no column 'image'"):
         scored.resmem.top("image")
-    with pytest.raises(TypeError, match="holds no numbers"):
+    with pytest.raises(TypeError, match="not numeric"):
         df.resmem.top("path", by="path")
     with pytest.raises(TypeError, match="not a list: 'path'"):
         df.resmem.score(["path"], scorer=red)

@@ -194,7 +194,7 @@ def test_the_app_from_start_to_ctrl_c(
 
     first = start()
     said = first.wait_for("Ctrl-C ends it")
-    assert "2 of 3 scored, 1 failed: memorability_error says why" in said
+    assert "2 of 3 scored, 1 failed: see the field memorability_error" in said
     assert f"http://127.0.0.1:{first.port}/" in said
     assert NAME in {plugin["name"] for plugin in first.get("/plugins")["plugins"]}
     dataset = fo.load_dataset(folder.name)
