@@ -105,6 +105,13 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
     Raises:
         OptionError: if the suffix is not one of a table.
         MissingPackageError: if parquet is needed and pyarrow is not installed.
+
+    Examples:
+        >>> from resmem_plugin.jobs.tables import Table, read_table, write_table
+        >>> write_table(Table(["path", "id"], [["coffee.png"], ["007"]]), "table.csv", {})
+        >>> table = read_table("table.csv")
+        >>> table.names, list(table.columns[1])
+        (['path', 'id'], ['007'])
     """
     if path is None:
         sys.stdout.flush()
