@@ -153,7 +153,7 @@ def _csv(table: Table, separator: str) -> bytes:
         delimiter=separator,
         lineterminator="\n",
         quoting=csv.QUOTE_NONNUMERIC
-        if returns
+        if has_returns
         else csv.QUOTE_MINIMAL,  # which does not quote a lone \r: that would break the row
     )
     writer.writerow(table.names)

@@ -89,7 +89,7 @@ def test_sigterm_and_ctrl_c_keep_the_scores(
     process.join()
     output = Path("said").read_text()
     assert process.exitcode == code
-    assert "of 40 images, which are kept in out.csv.partial: --resume goes on from there" in output
+    assert "of 40 images, which are kept in out.csv.partial: --resume continues from there" in output
     assert "Traceback" not in output
     assert not Path("out.csv").exists()
     use_engine(RedEngine())

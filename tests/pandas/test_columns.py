@@ -166,7 +166,7 @@ def test_column_labels(df: pd.DataFrame, red: Scorer) -> None:
         df.resmem.score("image", scorer=red)
     with pytest.raises(TypeError, match="name the column"):
         df.resmem.score(scorer=red)
-    with pytest.raises(TypeError, match="leave 'path' out"):
+    with pytest.raises(TypeError, match="omit 'path'"):
         df["path"].resmem.score("path", scorer=red)
     twice = pd.concat([df, df], axis=1)
     with pytest.raises(ValueError, match="'path' names 2 columns"):
