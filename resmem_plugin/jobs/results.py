@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-NOT_REACHED = "not scored: the run stopped before it reached this image"
+NOT_REACHED = "not scored: the run stopped before it came to this image"
 
 
 @dataclass
