@@ -118,13 +118,13 @@ def main() -> None:
     desk = PanelDriver(MemorabilityPanel(), scored)
     desk.event("on_load")
     desk.event("on_class_field", value="kind")
-    views = {"the data set": scored.view(), "a cut of it": scored.match(fo.ViewField(DEFAULT_FIELD) > 0.7)}
+    views = {"the dataset": scored.view(), "a filtered view": scored.match(fo.ViewField(DEFAULT_FIELD) > 0.7)}
     for name, view in views.items():
         desk.view = view
         shown = [timed(partial(desk.event, "on_change_view")) for _ in range(options.rounds)]
         print(
-            f"the panel over {name}, all that an event reckons: {statistics.median(shown):.2f} s "
-            f"({desk.state['figures'].partition(' · ')[0]}, with means by class)"
+            f"the panel over {name}, everything that an event computes: {statistics.median(shown):.2f} s "
+            f"({desk.state['statistics'].partition(' · ')[0]}, with means by class)"
         )
     scored.delete()
 

@@ -23,7 +23,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the App asks for fonts from elsewhere
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the App requests fonts from the internet
 ]
 WINDOW = (1600, 950)
 
@@ -36,7 +36,7 @@ _opened = pytest.StashKey[list[App]]()
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, for one module: while it runs, this thread has a running event loop."""
+    """Chromium, per module: while it runs, this thread has a running event loop."""
     if CHROMIUM is None:
         reason = "there is no program `chromium` on the path: apt-get install chromium"
         if os.environ.get("CI") == "true":
@@ -66,7 +66,7 @@ def serve(chromium: Browser, database: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def make_dataset(database: str) -> Iterator[MakeDataset]:
-    """Makes data sets of FiftyOne's from paths; the App's server sees them in the same database."""
+    """Creates FiftyOne datasets from paths, in the database of the App's server."""
     import fiftyone as fo
 
     made: list[Any] = []
@@ -84,7 +84,7 @@ def make_dataset(database: str) -> Iterator[MakeDataset]:
 
 @pytest.fixture
 def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a data set in a fresh window, as another person at another desk would; they close before it is deleted."""
+    """Opens a dataset in a new window, as another user would; windows are closed before it is deleted."""
     opened: list[App] = request.node.stash.setdefault(_opened, [])
 
     def open_one(server: AppServer, dataset: Any) -> App:
@@ -99,14 +99,14 @@ def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.Fixtu
 
 
 @pytest.fixture
-def take_picture() -> Callable[[App, str], None]:
-    """Saves a picture of the App for the README, if RESMEM_SCREENSHOTS names a folder."""
+def save_screenshot() -> Callable[[App, str], None]:
+    """Saves a screenshot of the App for the README, if RESMEM_SCREENSHOTS names a folder."""
 
     def take(app: App, name: str) -> None:
         folder = os.environ.get("RESMEM_SCREENSHOTS")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            app.picture(Path(folder) / f"{name}.png")
+            app.screenshot(Path(folder) / f"{name}.png")
 
     return take
 
@@ -115,7 +115,7 @@ def take_picture() -> Callable[[App, str], None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failure what the windows showed."""
+    """Add to a failure's report what the windows showed."""
     report = yield
     if report.when == "call" and report.failed:
         folder = Path(tempfile.mkdtemp(prefix="resmem-browser-"))
@@ -123,9 +123,9 @@ def pytest_runtest_makereport(
         for number, app in enumerate(opened):
             path = folder / f"{item.name}-{number}.png"
             try:
-                app.picture(path)
-                told = f"picture: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
+                app.screenshot(path)
+                shown = f"screenshot: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
             except Error as error:
-                told = f"no picture: {error}\nconsole: {app.errors}"
-            report.sections.append((f"window {number}", told))
+                shown = f"no screenshot: {error}\nconsole: {app.errors}"
+            report.sections.append((f"window {number}", shown))
     return report

@@ -1,4 +1,4 @@
-"""The FiftyOne App as a person sees it: what is on the page is read from the page, and done with mouse and keyboard."""
+"""Page objects of the FiftyOne App: values are read from the page, actions use the mouse and the keyboard."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from playwright.sync_api import Error, Locator, Page, expect
 
 PLUGIN = "@resmem/memorability"
-PATIENCE_S = 60
-expect.set_options(timeout=PATIENCE_S * 1000)
+TIMEOUT_S = 60
+expect.set_options(timeout=TIMEOUT_S * 1000)
 T = TypeVar("T")
 
 _RECORDER = """
@@ -28,7 +28,7 @@ new MutationObserver(() => {
     if (notice.innerText && !seen.notices.includes(notice.innerText)) seen.notices.push(notice.innerText);
 }).observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
 """
-"""Progress and notices pass quickly: the page itself writes down what it shows."""
+"""Records progress and notices in the page, because they disappear quickly."""
 
 _WHERE = """button => {
   const ends = element => element.getBoundingClientRect().right;
@@ -48,13 +48,13 @@ _BARS = """chart => [...chart.querySelectorAll('.bars .point path')].map((path, 
 })"""
 
 
-_OF_THE_APP = {"entry is loading"}
-"""What the App's own router complains of, now and then, where it is asked for a page that it is still loading."""
+_IGNORED_ERRORS = {"entry is loading"}
+"""Errors of the App's own router, when it is asked for a page that it is still loading."""
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = PATIENCE_S) -> T:
-    """Look again until what is seen is what is wanted; fails with what was seen last."""
-    deadline = time.monotonic() + patience_s
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, timeout_s: float = TIMEOUT_S) -> T:
+    """Poll until the value is as wanted; fails with the last value."""
+    deadline = time.monotonic() + timeout_s
     while True:
         seen: T | Error
         try:
@@ -64,16 +64,16 @@ def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patien
         except Error as error:  # the App replaced an element while it was read
             seen = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"not seen within {patience_s} s; last: {seen!r}")
+            raise AssertionError(f"not seen within {timeout_s} s; last: {seen!r}")
         time.sleep(0.05)
 
 
-def settled(look: Callable[[], T], quiet_s: float, patience_s: float = PATIENCE_S) -> T:
-    """Look until nothing has changed for a while; fails if that never happens."""
-    deadline = time.monotonic() + patience_s
+def settled(look: Callable[[], T], quiet_s: float, timeout_s: float = TIMEOUT_S) -> T:
+    """Poll until the value has not changed for `quiet_s`; fails if that never happens."""
+    deadline = time.monotonic() + timeout_s
     seen, since = look(), time.monotonic()
     while time.monotonic() - since < quiet_s:
-        assert time.monotonic() < deadline, f"still changing after {patience_s} s; last: {seen!r}"
+        assert time.monotonic() < deadline, f"still changing after {timeout_s} s; last: {seen!r}"
         time.sleep(0.05)
         now = look()
         if now != seen:
@@ -105,20 +105,20 @@ class App:
 
     Attributes:
         page: Playwright's page.
-        errors: what went wrong in the page or was written to the browser's console as an error, but for fonts that it
-            wants from elsewhere and what the App's own router complains of.
+        errors: what went wrong in the page or was written to the browser's console as an error, except for fonts from
+            the internet and `_IGNORED_ERRORS`.
     """
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self._address = page, address
         self.errors: list[str] = []
-        page.set_default_timeout(PATIENCE_S * 1000)
+        page.set_default_timeout(TIMEOUT_S * 1000)
         page.add_init_script(_RECORDER)
         page.on("pageerror", lambda error: self._note(error.message))
         page.on("console", self._note_error)
 
     def open(self, dataset: str) -> None:
-        """Open a data set, wait for its pictures, and put the advertisement away."""
+        """Open a dataset, wait for its images, and dismiss the advertisement."""
         self.page.goto(f"{self._address}/datasets/{dataset}")
         expect(self.page.get_by_test_id("fo-grid").get_by_test_id("looker").first).to_be_visible()
         self.page.get_by_role("button", name="Dismiss").click()
@@ -139,14 +139,14 @@ class App:
 
     @property
     def progress(self) -> list[tuple[int, str]]:
-        """What the progress dialog has shown since the data set was opened: percentage and label, in order."""
+        """What the progress dialog has shown since the dataset was opened: percentage and label, in order."""
         shown: list[str] = self.page.evaluate("seen.progress")
         parts = [re.match(r"(\d+)%\s*(.*?)\s*Done", text, re.DOTALL) for text in shown]
         return [(int(part[1]), part[2]) for part in parts if part]
 
     @property
     def notices(self) -> list[str]:
-        """The notices that have popped up since the data set was opened."""
+        """The notices shown since the dataset was opened."""
         notices: list[str] = self.page.evaluate("seen.notices")
         return notices
 
@@ -156,7 +156,7 @@ class App:
         return text
 
     def close_result(self) -> None:
-        """Put the result away, and see that it goes."""
+        """Close the result, and wait until it is gone."""
         self.page.get_by_role("dialog").get_by_role("button", name="Done").click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
 
@@ -167,17 +167,17 @@ class App:
         return [name.removeprefix("sidebar-field-container-") for name in names]
 
     def show(self, field: str, *, ticked: bool = True) -> None:
-        """Tick a field in the sidebar, so that its value stands on every picture, or take the tick away."""
+        """Tick a field in the sidebar, so that its value is shown on every image, or untick it."""
         box = self.page.get_by_test_id(f"checkbox-{field}").locator("input")
         if box.is_checked() != ticked:
             box.click()
 
-    def on_pictures(self, field: str) -> list[str]:
-        """What the pictures in the grid show of a ticked field, in reading order; "" where a picture shows nothing."""
+    def grid_values(self, field: str) -> list[str]:
+        """The values of a ticked field on the images in the grid, in reading order; "" for an image without one."""
         cells: list[tuple[float, float, str]] = self.page.get_by_test_id("looker").evaluate_all(
-            """(all, field) => all.map(picture => {
-                 const box = picture.getBoundingClientRect();
-                 return [box.top, box.left, picture.querySelector(`[data-cy="tag-${field}"]`)?.innerText ?? ''];
+            """(all, field) => all.map(image => {
+                 const box = image.getBoundingClientRect();
+                 return [box.top, box.left, image.querySelector(`[data-cy="tag-${field}"]`)?.innerText ?? ''];
                })""",
             field,
         )
@@ -193,8 +193,8 @@ class App:
         self.page.get_by_test_id(f"new-panel-option-{name}").click()
         return Panel(self.page, name)
 
-    def picture(self, path: Path) -> None:
-        """Save what the window shows."""
+    def screenshot(self, path: Path) -> None:
+        """Save a screenshot of the window."""
         self.page.screenshot(path=path)
 
     def _note_error(self, message: Any) -> None:
@@ -202,12 +202,12 @@ class App:
             self._note(message.text)
 
     def _note(self, text: str) -> None:
-        if text not in _OF_THE_APP:
+        if text not in _IGNORED_ERRORS:
             self.errors.append(text)
 
 
 class Form:
-    """An operator's form; a question is named by its label."""
+    """An operator's form; inputs are found by their labels."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -215,7 +215,7 @@ class Form:
         self.submit_button = self._dialog.locator("button:not([aria-haspopup])").last
 
     def see(self, text: str) -> None:
-        """Wait until the form says this."""
+        """Wait until the form contains this text."""
         expect(self._dialog).to_contain_text(text)
 
     def fill(self, label: str, text: str) -> None:
@@ -228,7 +228,7 @@ class Form:
         self._page.get_by_role("option", name=option, exact=True).click()
 
     def submit(self) -> None:
-        """Press the button that starts the work, once it lets itself be pressed."""
+        """Press the button that starts the work, once it is enabled."""
         self.submit_button.click()
 
     def _after(self, label: str, element: str) -> Locator:
@@ -245,7 +245,7 @@ class Panel:
         expect(self._panel).to_be_visible()
 
     def see(self, text: str) -> None:
-        """Wait until the panel says this."""
+        """Wait until the panel contains this text."""
         expect(self._panel).to_contain_text(text)
 
     def press(self, label: str) -> None:
@@ -260,7 +260,7 @@ class Panel:
     def bars(self, plot: int = 0) -> list[Bar]:
         """The bars of a bar chart, from left to right; none while it is drawn."""
         drawn: list[dict[str, float]] = self._charts.nth(plot).evaluate(_BARS)
-        return [Bar(**bar) for bar in drawn if bar["count"] is not None]  # the panel fills its lists up with nothing
+        return [Bar(**bar) for bar in drawn if bar["count"] is not None]  # the panel pads its lists with None
 
     def click_bar(self, index: int, plot: int = 0) -> None:
         """Click in the middle of a bar."""

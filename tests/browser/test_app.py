@@ -1,4 +1,4 @@
-"""The plugin in the real App, in a real browser: what a curator does and sees."""
+"""The plugin in the real App in a real browser, as a curator uses it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.models import FAILURE, SECONDS_PER_IMAGE
 pytestmark = [pytest.mark.browser, pytest.mark.weights]
 
 COMPUTE, SORT, PANEL = "compute_memorability", "sort_by_memorability", "memorability_panel"
-FIELD_LABEL = "Field for the scores"
+FIELD_LABEL = "Memorability field"
 NASTY = (
     "<img src=x onerror=window.ran=1>",
     "<script>window.ran=1</script>",
@@ -30,12 +30,12 @@ NASTY = (
     "[b](javascript:window.ran=1)",
     "![c](data:text/html,d) `e` **f**",
 )
-"""What a page that takes names for HTML or Markdown would run or draw."""
+"""Names that a page would run or draw if it did not escape HTML and Markdown."""
 
 
 @pytest.fixture
 def colours(tmp_path: Path) -> list[Path]:
-    """Forty small pictures; `Red` scores the n-th as n * 6 / 255."""
+    """Forty small images; `Red` scores the n-th as n * 6 / 255."""
     paths = [tmp_path / f"{number:02}.png" for number in range(40)]
     for number, path in enumerate(paths):
         Image.new("RGB", (32, 32), (number * 6, 90, 160)).save(path)
@@ -44,16 +44,16 @@ def colours(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def broken(tmp_path: Path, photos: dict[str, Path]) -> list[Path]:
-    """A missing file, a truncated one, a text and an empty one, each named like a picture."""
+    """A missing file, a truncated one, a text and an empty one, each with an image's name."""
     paths = [tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")]
     paths[1].write_bytes(photos["flower.jpg"].read_bytes()[:9000])
-    paths[2].write_text("no picture")
+    paths[2].write_text("not an image")
     paths[3].write_bytes(b"")
     return paths
 
 
 def compute(app: App, field: str) -> str:
-    """Press the button, name the field, wait for the end; returns what the App says then."""
+    """Press the button, enter the field, wait for the end; returns the result that the App shows."""
     app.press(COMPUTE)
     form = app.form()
     form.fill(FIELD_LABEL, field)
@@ -62,18 +62,18 @@ def compute(app: App, field: str) -> str:
 
 
 def stored(dataset: Any, *fields: str) -> list[Any]:
-    """What the database holds now."""
+    """The values in the database now."""
     dataset.reload()
     return dataset.values(list(fields)) if dataset.has_field(fields[0]) else [[None] * len(dataset) for _ in fields]
 
 
-def test_a_curator_scores_sorts_and_cuts(
+def test_compute_sort_and_filter_in_the_app(
     serve: Serve,
     open_app: Open,
     make_dataset: MakeDataset,
     photos: dict[str, Path],
     scorer: Scorer,
-    take_picture: Callable[[App, str], None],
+    save_screenshot: Callable[[App, str], None],
 ) -> None:
     dataset = make_dataset(photos.values())
     app = open_app(serve(None), dataset)
@@ -83,34 +83,34 @@ def test_a_curator_scores_sorts_and_cuts(
     form.fill(FIELD_LABEL, "mem")
     form.choose("Device", "cpu")
     form.see(f"{len(photos)} of {len(photos)} images will be scored")
-    take_picture(app, "form")
+    save_screenshot(app, "form")
     form.submit()
     eventually(lambda: app.progress, lambda shown: bool(shown) and shown[-1][0] > 0)
-    take_picture(app, "progress")
+    save_screenshot(app, "progress")
     assert f"{len(photos)} scored, 0 failed" in app.result()
     percentages = [percentage for percentage, _ in app.progress]
     assert len(percentages) >= 2
     assert percentages == sorted(percentages)
-    take_picture(app, "result")
+    save_screenshot(app, "result")
     app.close_result()
 
     eventually(app.fields, lambda fields: "mem" in fields)
     paths, scores = stored(dataset, "filepath", "mem")
     expected = [score.memorability for score in scorer.score(paths)]
     assert scores == pytest.approx(expected, abs=1e-6)
-    eventually(lambda: app.on_pictures("mem"), lambda shown: len(shown) == len(photos) and all(shown))
+    eventually(lambda: app.grid_values("mem"), lambda shown: len(shown) == len(photos) and all(shown))
 
     app.show("filepath")
     ranked = [path for _, path in sorted(zip(scores, paths, strict=True), reverse=True)]
     assert ranked != paths
     app.press(SORT)
     app.form().submit()
-    eventually(lambda: app.on_pictures("filepath"), lambda shown: shown == ranked)
+    eventually(lambda: app.grid_values("filepath"), lambda shown: shown == ranked)
     app.show("filepath", ticked=False)
 
     panel = app.open_panel(PANEL)
     bars = eventually(panel.bars)
-    take_picture(app, "panel")
+    save_screenshot(app, "panel")
     app.show("filepath")
     tallest = max(range(len(bars)), key=lambda index: bars[index].count)
     low, high = bars[tallest].low, bars[tallest].high
@@ -118,11 +118,11 @@ def test_a_curator_scores_sorts_and_cuts(
     assert 0 < len(within) == bars[tallest].count < len(photos)
     panel.click_bar(tallest)
     eventually(app.count, lambda count: count == len(within))
-    eventually(lambda: app.on_pictures("filepath"), lambda shown: set(shown) == within)
+    eventually(lambda: app.grid_values("filepath"), lambda shown: set(shown) == within)
     assert app.errors == []
 
 
-def test_the_panel_keeps_what_is_chosen_cuts_by_a_box_and_goes_back(
+def test_panel_class_field_box_selection_and_reset(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path], red: Scorer
 ) -> None:
     dataset = make_dataset(colours)
@@ -135,7 +135,7 @@ def test_the_panel_keeps_what_is_chosen_cuts_by_a_box_and_goes_back(
     eventually(lambda: len(panel.bars(1)), lambda count: count == 1)
     panel.choose("Mean by class of", "four")
     eventually(lambda: len(panel.bars(1)), lambda count: count == 4)
-    assert settled(lambda: len(panel.bars(1)), quiet_s=10) == 4  # and no event that comes late undoes the choice
+    assert settled(lambda: len(panel.bars(1)), quiet_s=10) == 4  # no late event undoes the choice
     bars = panel.bars()
     panel.select_bars(2, 6)
     low, high = bars[2].low - 1e-6, bars[6].high + 1e-6
@@ -145,7 +145,7 @@ def test_the_panel_keeps_what_is_chosen_cuts_by_a_box_and_goes_back(
     panel.see(f"{len(within)} of {len(within)} scored")
     panel.press("Reset")
     eventually(app.count, lambda count: count == len(colours))
-    panel.see(f"{len(colours)} of {len(colours)} scored")  # and nothing of the narrow view is left over
+    panel.see(f"{len(colours)} of {len(colours)} scored")  # the filtered view is gone
     eventually(
         panel.bars, lambda found: [(bar.low, bar.count) for bar in found] == [(bar.low, bar.count) for bar in bars]
     )
@@ -156,11 +156,11 @@ def test_the_panel_keeps_what_is_chosen_cuts_by_a_box_and_goes_back(
     eventually(app.count, lambda count: count == len(colours))
     app.show("filepath")
     panel.press("Most memorable")
-    eventually(lambda: app.on_pictures("filepath"), lambda shown: shown == [str(path) for path in reversed(colours)])
+    eventually(lambda: app.grid_values("filepath"), lambda shown: shown == [str(path) for path in reversed(colours)])
     assert app.errors == []
 
 
-def test_failures_are_named(
+def test_failed_images_are_listed(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, photos: dict[str, Path], broken: list[Path]
 ) -> None:
     good = [photos["coffee.png"], photos["rocket.jpg"], photos["moon.png"]]
@@ -180,10 +180,10 @@ def test_failures_are_named(
     panel = app.open_panel(PANEL)
     panel.press("Failed")
     eventually(app.count, lambda count: count == len(broken))
-    eventually(lambda: app.on_pictures("filepath"), lambda shown: set(shown) == failed)
+    eventually(lambda: app.grid_values("filepath"), lambda shown: set(shown) == failed)
 
 
-def test_a_failing_model_is_reported_and_the_app_goes_on(
+def test_failing_model_is_reported_and_can_be_run_again(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:
     server, dataset = serve("failing-once"), make_dataset(colours)
@@ -201,7 +201,7 @@ def test_a_failing_model_is_reported_and_the_app_goes_on(
     assert stored(dataset, "mem")[0] == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
 
 
-def test_a_closed_browser_loses_nothing_that_was_written(
+def test_closed_browser_keeps_written_scores(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:
     server, dataset = serve("slow"), make_dataset(colours)
@@ -211,14 +211,14 @@ def test_a_closed_browser_loses_nothing_that_was_written(
     form.fill(FIELD_LABEL, "mem")
     form.submit()
     eventually(lambda: stored(dataset, "mem")[0], lambda scores: any(score is not None for score in scores))
-    told = eventually(lambda: [label for percentage, label in app.progress if percentage])[-1]
+    label = eventually(lambda: [shown for percentage, shown in app.progress if percentage])[-1]
     app.page.close()
     settled(lambda: server.forwarded, quiet_s=4 * 8 * SECONDS_PER_IMAGE)  # some batches of 8
 
     written = {
         path: score for path, score in zip(*stored(dataset, "filepath", "mem"), strict=True) if score is not None
     }
-    assert int(told.split()[0]) <= len(written) < len(colours)
+    assert int(label.split()[0]) <= len(written) < len(colours)
     before = server.forwarded
     app = open_app(server, dataset)
     compute(app, "mem")
@@ -228,12 +228,12 @@ def test_a_closed_browser_loses_nothing_that_was_written(
     assert list(scores.values()) == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
 
 
-def test_the_empty_panel_opens_the_form_which_refuses_names_that_cannot_be(
+def test_empty_panel_opens_form_which_rejects_invalid_field_names(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:
     app = open_app(serve(None), make_dataset(colours[:2]))
     panel = app.open_panel(PANEL)
-    panel.see("No memorability yet")
+    panel.see("No memorability scores yet")
     panel.press("Compute memorability")
     form = app.form()
     for name in ("2nd score", "filepath", "a.b"):
@@ -244,13 +244,13 @@ def test_the_empty_panel_opens_the_form_which_refuses_names_that_cannot_be(
     expect(form.submit_button).to_be_enabled()
 
 
-def test_names_and_labels_are_text_and_nothing_else(
+def test_names_and_labels_are_escaped_in_the_app(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     names = [f"{number} {nasty}.png".replace("/", "\N{FRACTION SLASH}") for number, nasty in enumerate(NASTY)]
     paths = [tmp_path / name for name in names]
     for path in paths:
-        path.write_text("no picture")
+        path.write_text("not an image")
     good = tmp_path / "good.png"
     Image.new("RGB", (32, 32), (90, 90, 160)).save(good)
     dataset = make_dataset([*paths, good])
@@ -272,7 +272,7 @@ def test_names_and_labels_are_text_and_nothing_else(
     assert app.errors == []
 
 
-def test_a_gallery_is_text_and_pictures_and_nothing_else(chromium: Browser, tmp_path: Path) -> None:
+def test_gallery_html_is_escaped(chromium: Browser, tmp_path: Path) -> None:
     cards = [Card(nasty, score, nasty) for nasty in NASTY for score in (0.5, float("nan"))]
     Gallery(cards, title=NASTY[0]).save(tmp_path / "gallery.html")
     page = chromium.new_page()

@@ -58,7 +58,9 @@ def test_bad_images_carry_their_reason(dataset: Any, bad: dict[str, str], red: S
     assert [score is None for score in scores] == [False, True, True, True, True, False]
     assert scores[0] == scores[-1] == pytest.approx(red.score([good])[0].memorability)
     assert reasons[0] is reasons[-1] is None
-    for reason, word in zip(reasons[1:-1], ("no such file", "cut short", "not an image", "empty"), strict=True):
+    for reason, word in zip(
+        reasons[1:-1], ("no such file", "damaged or truncated", "not an image", "empty"), strict=True
+    ):
         assert word in reason
     assert dataset.bounds("memorability") == (scores[0], scores[0])
 
@@ -165,7 +167,7 @@ def test_options_that_exclude_each_other(dataset: Any, reds: list[str], red: Sco
         compute_memorability(dataset, scorer=red, batch_size=3)
     with pytest.raises(OptionError, match="precision must be"):
         compute_memorability(dataset, precision="int4")
-    with pytest.raises(OptionError, match="must be a FiftyOne data set or view, not list"):
+    with pytest.raises(OptionError, match="must be a FiftyOne dataset or view, not list"):
         compute_memorability(reds, scorer=red)
     assert not dataset.has_field("memorability")
 
@@ -188,7 +190,7 @@ def test_groups(dataset: Any, reds: list[str], red: Scorer) -> None:
     images = dataset.select_group_slices(media_type="image")
     expected = {path: score.memorability for path, score in zip(reds, red.score(reds), strict=True)}
     assert dict(zip(*images.values(["filepath", "memorability"]), strict=True)) == {p: expected[p] for p in reds[:6]}
-    with pytest.raises(OptionError, match="this collection holds point-cloud samples"):
+    with pytest.raises(OptionError, match="this collection contains point-cloud samples"):
         compute_memorability(dataset.select_group_slices("cloud"), scorer=red)
     with pytest.raises(OptionError, match="holds 6 scores"):  # those of every slice, and not only of the default one
         compute_memorability(dataset, scorer=Scorer(device="cpu", model=Failing(0)))

@@ -95,9 +95,9 @@ def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: S
     desk.event("on_load")
     panel = desk.panel.render(_PanelContext(desk.state)).to_json()
     shown = [*_markdown(info.resolve_output(context).to_json()), *_markdown(panel)]
-    assert any("provenance" in told for told in shown)
-    for told in shown:
-        assert not _elements(told) & {"image", "link", "html_inline", "html_block"}
+    assert any("provenance" in text for text in shown)
+    for text in shown:
+        assert not _elements(text) & {"image", "link", "html_inline", "html_block"}
 
 
 class _PanelContext:
@@ -114,9 +114,9 @@ def test_a_failures_name_is_no_markup(dataset: Any, stand_in: Scorer) -> None:
     operator = foo.get_operator(f"{PLUGIN}/compute_memorability")
     steps = [step.body.to_json() for step in operator.execute(_context(dataset, {}))]
     (shown,) = [step["params"] for step in steps if step["operator_uri"] == "show_output"]
-    told = _markdown(shown)
-    assert any("Without a score" in text for text in told)
-    for text in told:
+    texts = _markdown(shown)
+    assert any("**Failed**" in text for text in texts)
+    for text in texts:
         assert not _elements(text) & {"image", "link", "html_inline", "html_block"}
 
 

@@ -190,7 +190,7 @@ def test_clipped_images_are_scored_with_a_warning(
 ) -> None:
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
     assert colours.predict(tmp_path / "deep.png") == pytest.approx(1)
-    assert "deep.png: it holds values outside 0-255" in caplog.text
+    assert "deep.png: it has values outside 0-255" in caplog.text
 
 
 def test_batches_are_no_larger_than_the_scorers(flats: list[Path]) -> None:
@@ -276,7 +276,7 @@ def test_the_readers_options_reach_the_data_loaders(dataset: Any, tmp_path: Path
 
 
 def test_options_are_the_scorers(red: Scorer) -> None:
-    with pytest.raises(OptionError, match="a scorer brings its own options"):
+    with pytest.raises(OptionError, match="scorer brings its own device"):
         MemorabilityModel(scorer=red, device="cpu")
     with pytest.raises(OptionError, match="device must be"):
         MemorabilityModel(device="tpu")

@@ -92,7 +92,7 @@ def test_in_the_app_it_shows_progress_and_a_summary(ten: Any, stand_in: Scorer, 
     assert last["label"].endswith(" images/s")
     assert steps[-3]["params"]["fields"] == ["memorability"]
     shown = str(steps[-1]["params"])
-    assert "10 scored, 1 failed, 0 had a score already. Memorability from 0.000 to 0.902" in shown
+    assert "10 scored, 1 failed, 0 already had a score. Memorability from 0.000 to 0.902" in shown
     assert bad["text"] in shown
     assert "memorability_error" in shown
     ten.reload()
@@ -128,7 +128,7 @@ def test_the_form_says_what_will_happen(ten: Any, stand_in: Scorer) -> None:
     form = _form("compute_memorability", ten)
     inputs = ("view_target", "memorability_field", "device", "precision", "batch_size", "num_workers", "overwrite")
     assert set(inputs) <= set(form)
-    assert "10 of 10 images will be scored; 0 have a score already" in form["plan"]["view"]["label"]
+    assert "10 of 10 images will be scored; 0 already have a score" in form["plan"]["view"]["label"]
     compute_memorability(ten[:4], scorer=Scorer(device="cpu", model=lambda x: x[:, 0].mean(dim=(1, 2)).unsqueeze(1)))
     again = _form("compute_memorability", ten)
     assert again["overwrite"]["invalid"]
@@ -140,7 +140,7 @@ def test_the_form_says_what_will_happen(ten: Any, stand_in: Scorer) -> None:
 def test_the_form_counts_what_has_a_score(ten: Any) -> None:
     compute_memorability(ten[:1], device="cpu")
     form = _form("compute_memorability", ten, device="cpu")
-    assert "9 of 10 images will be scored; 1 has a score already" in form["plan"]["view"]["label"]
+    assert "9 of 10 images will be scored; 1 already has a score" in form["plan"]["view"]["label"]
 
 
 @pytest.mark.weights
@@ -179,7 +179,7 @@ def test_the_form_says_what_is_missing(ten: Any, monkeypatch: pytest.MonkeyPatch
     assert 'pip install "resmem-plugin[weights]"' in form["blocked"]["view"]["description"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "torch is not installed" in _form("compute_memorability", ten)["blocked"]["view"]["description"]
-    assert "Open a data set first" in str(_form("sort_by_memorability", None))
+    assert "Open a dataset first" in str(_form("sort_by_memorability", None))
 
 
 def test_the_form_refuses_videos(dataset: Any) -> None:

@@ -94,7 +94,7 @@ def stoppable(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def process(stoppable: Database) -> Iterator[subprocess.Popen[str]]:
-    """Makes a data set of 30 pictures and scores it, each time it is told to; waits for an answer at the tenth."""
+    """Scores a dataset of 30 images on each request; waits for an answer at the tenth."""
     address = f"mongodb://127.0.0.1:{stoppable.port}/?serverSelectionTimeoutMS=10000"
     paths = [stoppable.folder / f"{number}.png" for number in range(30)]
     for number, path in enumerate(paths):
@@ -113,7 +113,7 @@ def process(stoppable: Database) -> Iterator[subprocess.Popen[str]]:
 
 
 def _asked(process: subprocess.Popen[str], question: str) -> str:
-    """Wait for a question; gives it in full."""
+    """Wait for a question; returns its line."""
     assert process.stdout is not None
     line = process.stdout.readline().rstrip()
     assert line.startswith(question), line
@@ -147,8 +147,8 @@ def test_the_database_stays_away(process: subprocess.Popen[str], stoppable: Data
     _asked(process, "tenth")
     stoppable.stop(signal.SIGKILL)
     _answer(process, "go on")
-    told = _asked(process, "error: the database failed (")
-    assert told.endswith("Connection refused): start it again, and a rerun goes on from the scores that were written")
+    line = _asked(process, "error: the database failed (")
+    assert line.endswith("Connection refused): restart it and run again, to continue after the scores written so far")
     stoppable.start()
     _answer(process, "it is there again")
     _asked(process, "stored 8")

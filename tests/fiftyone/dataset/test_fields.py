@@ -108,7 +108,7 @@ def test_a_field_that_goes_while_it_is_written_to(
         ScoreField(ten, "memorability").delete()
     else:
         compute_memorability(ten, scorer=other, overwrite=True)
-    with pytest.raises(ScoringError, match="was deleted, or given to scores of another provenance"):
+    with pytest.raises(ScoringError, match="was deleted, or overwritten with scores of another provenance"):
         list(run)
     if meanwhile == "deleted":
         assert not ten.has_field("memorability")
@@ -147,11 +147,11 @@ def test_a_field_that_was_renamed(ten: Any, red: Scorer) -> None:
     assert compute_memorability(ten, "renamed", scorer=red).skipped == 10
 
 
-@pytest.mark.parametrize("told", ["x", {}, {"provenance": "abc"}])
-def test_another_tools_word_in_the_fields_info(ten: Any, red: Scorer, told: Any) -> None:
-    ten.add_sample_field("memorability", fo.FloatField, info={"resmem": told})
+@pytest.mark.parametrize("info", ["x", {}, {"provenance": "abc"}])
+def test_invalid_provenance_in_the_fields_info(ten: Any, red: Scorer, info: Any) -> None:
+    ten.add_sample_field("memorability", fo.FloatField, info={"resmem": info})
     ten.set_values("memorability", [0.5] * 10)
-    with pytest.raises(OptionError, match="no known provenance"):
+    with pytest.raises(OptionError, match="unknown provenance"):
         compute_memorability(ten, scorer=red)
 
 
@@ -164,7 +164,7 @@ def test_patches_of_two_fields(ten: Any, upright_red: Scorer) -> None:
     ten.clone_sample_field("gt", "pred")
     ten.evaluate_detections("pred", gt_field="gt", eval_key="ev", progress=False)
     patches = ten.to_evaluation_patches("ev")
-    with pytest.raises(OptionError, match="name one as patches_field"):
+    with pytest.raises(OptionError, match="select one with patches_field"):
         compute_memorability(patches, scorer=upright_red)
     assert compute_memorability(patches, patches_field="pred", scorer=upright_red).scored == 20
     assert ten.count("pred.detections.memorability") == 20

@@ -57,7 +57,7 @@ while name := sys.stdin.readline():
 
 
 class Zygote:
-    """A process that has everything imported, and forks one that scores a data set whenever it is told to."""
+    """A process with everything imported, which forks one that scores a dataset on each request."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-W", "ignore:MongoClient opened before fork", "-c", ZYGOTE]
@@ -67,7 +67,7 @@ class Zygote:
         assert self._line() == "ready"
 
     def score(self, name: str, kill_after: Callable[[], None] | None = None) -> int:
-        """Score a data set, until it is killed, if it shall be, when `kill_after` returns; gives the exit code."""
+        """Score a dataset; kill it when `kill_after` returns, if given; returns the exit code."""
         self.tell(name)
         child = int(self._line())
         if kill_after is not None:
@@ -116,8 +116,8 @@ def _wait_for(dataset: Any, count: int) -> None:
 def _outcome(dataset: Any) -> tuple[Any, ...]:
     field = ScoreField(dataset, "memorability")
     scores, reasons = dataset.values(["memorability", "memorability_error"])
-    told = field.provenance, field.run_report["state"] if field.run_report else None, dataset.list_indexes()
-    return [None if score is None else round(score, 5) for score in scores], reasons, *told
+    record = field.provenance, field.run_report["state"] if field.run_report else None, dataset.list_indexes()
+    return [None if score is None else round(score, 5) for score in scores], reasons, *record
 
 
 def test_25_kills(zygote: Zygote, template: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from resmem_plugin.fiftyone.dataset.fields import ScoreField
 
 @pytest.fixture
 def halves(tmp_path: Path) -> str:
-    """A picture whose left half is red and whose right half is black."""
+    """An image whose left half is red and whose right half is black."""
     pixels = np.zeros((40, 80, 3), dtype=np.uint8)
     pixels[:, :40, 0] = 255
     Image.fromarray(pixels).save(tmp_path / "halves.png")
@@ -88,10 +88,10 @@ def test_objects_that_cannot_be_cut_out(dataset: Any, halves: str, bad: dict[str
     scores, reasons = dataset.values(["gt.detections.memorability", "gt.detections.memorability_error"], unwind=True)
     scores = [score for score in scores if score is not None]
     assert scores == [pytest.approx(1.0)]
-    told = [reason for reason in reasons if reason is not None]
-    assert sum("covers no pixel" in reason for reason in told) == 3
-    assert sum("no usable box" in reason for reason in told) == 1
-    assert sum("not an image" in reason for reason in told) == 2
+    given = [reason for reason in reasons if reason is not None]
+    assert sum("covers no pixel" in reason for reason in given) == 3
+    assert sum("invalid bounding box" in reason for reason in given) == 1
+    assert sum("not an image" in reason for reason in given) == 2
     again = compute_memorability(dataset, patches_field="gt", scorer=upright_red)
     assert (again.skipped, again.scored, again.failed) == (1, 0, 6)
 
@@ -110,7 +110,7 @@ def test_other_labels_with_boxes(dataset: Any, halves: str, upright_red: Scorer)
     assert dataset.values("line.memorability") == pytest.approx([1], abs=0.01)
     assert dataset.values("lines.polylines.memorability", unwind=True) == pytest.approx([1, 1], abs=0.01)
     for field in ("kind", "nothing", "filepath"):
-        with pytest.raises(OptionError, match="there is one, line, lines"):
+        with pytest.raises(OptionError, match="available: one, line, lines"):
             compute_memorability(dataset, patches_field=field, scorer=upright_red)
 
 

@@ -1,4 +1,4 @@
-"""`resmem app`: a folder becomes a data set that is gone on with, and the real App shows it until Ctrl-C."""
+"""`resmem app`: the dataset of a folder is created or loaded, and the real App shows it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ PATIENCE_S = 180
 
 @pytest.fixture
 def folder(tmp_path: Path, photos: dict[str, Path], database: str) -> Iterator[Path]:
-    """A folder with two pictures and a broken one; the data sets made from it go with it."""
+    """A folder with two images and a broken one; its datasets are deleted afterwards."""
     import fiftyone as fo
 
     folder = tmp_path / f"pictures-{uuid.uuid4().hex[:8]}"
     (folder / "sub").mkdir(parents=True)
     for name in ("coffee.png", "rocket.jpg"):
         shutil.copy(photos[name], folder)
-    (folder / "broken.jpg").write_text("no picture")
+    (folder / "broken.jpg").write_text("not an image")
     yield folder
     for name in fo.list_datasets():
         if fo.load_dataset(name).info.get("resmem_folder") == str(folder):
@@ -75,7 +75,7 @@ def test_another_folder_of_the_same_name_is_refused(folder: Path, tmp_path: Path
     folder_dataset(str(folder), images(folder))
     other = tmp_path / "other" / folder.name
     other.mkdir(parents=True)
-    with pytest.raises(OptionError, match=rf"{folder.name}' already, made from {folder}: .*--name"):
+    with pytest.raises(OptionError, match=rf"{folder.name}', created from {folder}: .*--name"):
         folder_dataset(str(other), ["a.jpg"])
     dataset, _ = folder_dataset(str(folder), images(folder), name=f"{folder.name}-2")
     assert len(dataset) == 3
@@ -85,7 +85,7 @@ def test_a_data_set_of_somebody_s_is_refused(folder: Path, dataset: Any) -> None
     import fiftyone as fo
 
     dataset.add_sample(fo.Sample(filepath="a.jpg"))
-    with pytest.raises(OptionError, match="already, made from something else"):
+    with pytest.raises(OptionError, match=r"already has a dataset .*, created from something else"):
         folder_dataset(str(folder), images(folder), name=dataset.name)
     assert len(dataset) == 1
     assert not dataset.persistent
