@@ -36,7 +36,7 @@ _opened = pytest.StashKey[list[App]]()
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium, per module: while it runs, this thread has a running event loop."""
+    """Chromium, one per module: while it runs, this thread has a running event loop."""
     if CHROMIUM is None:
         reason = "there is no program `chromium` on the path: apt-get install chromium"
         if os.environ.get("CI") == "true":
@@ -99,7 +99,7 @@ def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.Fixtu
 
 
 @pytest.fixture
-def save_screenshot() -> Callable[[App, str], None]:
+def take_screenshot() -> Callable[[App, str], None]:
     """Saves a screenshot of the App for the README, if RESMEM_SCREENSHOTS names a folder."""
 
     def take(app: App, name: str) -> None:
@@ -115,7 +115,7 @@ def save_screenshot() -> Callable[[App, str], None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to a failure's report what the windows showed."""
+    """Add what the windows showed to a failure's report."""
     report = yield
     if report.when == "call" and report.failed:
         folder = Path(tempfile.mkdtemp(prefix="resmem-browser-"))
@@ -124,8 +124,8 @@ def pytest_runtest_makereport(
             path = folder / f"{item.name}-{number}.png"
             try:
                 app.screenshot(path)
-                shown = f"screenshot: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
+                text = f"screenshot: {path}\nnotices: {app.notices}\nprogress: {app.progress}\nconsole: {app.errors}"
             except Error as error:
-                shown = f"no screenshot: {error}\nconsole: {app.errors}"
-            report.sections.append((f"window {number}", shown))
+                text = f"no screenshot: {error}\nconsole: {app.errors}"
+            report.sections.append((f"window {number}", text))
     return report

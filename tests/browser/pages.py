@@ -28,7 +28,7 @@ new MutationObserver(() => {
     if (notice.innerText && !seen.notices.includes(notice.innerText)) seen.notices.push(notice.innerText);
 }).observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
 """
-"""Records progress and notices in the page, because they disappear quickly."""
+"""Progress and notices are shown briefly: the page itself records them."""
 
 _WHERE = """button => {
   const ends = element => element.getBoundingClientRect().right;
@@ -105,8 +105,8 @@ class App:
 
     Attributes:
         page: Playwright's page.
-        errors: what went wrong in the page or was written to the browser's console as an error, except for fonts from
-            the internet and `_IGNORED_ERRORS`.
+        errors: errors of the page and in the browser's console, except fonts from other servers and known errors of the
+            App's own router.
     """
 
     def __init__(self, page: Page, address: str) -> None:
@@ -124,7 +124,7 @@ class App:
         self.page.get_by_role("button", name="Dismiss").click()
 
     def press(self, operator: str) -> None:
-        """Press an operator's button above the grid; where the row has no room for it, in the menu at its end."""
+        """Click an operator's button above the grid, or in the menu at its end if there is no room."""
         button = self.page.locator(f'[data-item-id="{PLUGIN}/{operator}"]')
         if eventually(lambda: button.first.evaluate(_WHERE)) == "in the menu":
             self.page.locator("[data-itemid=grid-actions-row] svg[data-testid=ExpandMoreIcon]").click()
@@ -132,31 +132,31 @@ class App:
         button.last.click()
 
     def form(self) -> Form:
-        """The form that is open, once it has its defaults."""
+        """The open form, once it has its defaults."""
         form = Form(self.page)
         expect(form.submit_button).to_be_enabled()
         return form
 
     @property
     def progress(self) -> list[tuple[int, str]]:
-        """What the progress dialog has shown since the dataset was opened: percentage and label, in order."""
+        """Percentage and label that the progress dialog has shown since the dataset was opened, in order."""
         shown: list[str] = self.page.evaluate("seen.progress")
         parts = [re.match(r"(\d+)%\s*(.*?)\s*Done", text, re.DOTALL) for text in shown]
         return [(int(part[1]), part[2]) for part in parts if part]
 
     @property
     def notices(self) -> list[str]:
-        """The notices shown since the dataset was opened."""
+        """The notices that have popped up since the dataset was opened."""
         notices: list[str] = self.page.evaluate("seen.notices")
         return notices
 
     def result(self) -> str:
-        """Wait until the dialog that showed the progress shows the result; returns its text."""
+        """Wait until the progress dialog shows the result, and return its text."""
         text: str = eventually(lambda: self.page.evaluate(_RESULT))
         return text
 
     def close_result(self) -> None:
-        """Close the result, and wait until it is gone."""
+        """Close the result."""
         self.page.get_by_role("dialog").get_by_role("button", name="Done").click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
 
@@ -166,14 +166,14 @@ class App:
         names: list[str] = entries.evaluate_all("all => all.map(entry => entry.dataset.cy)")
         return [name.removeprefix("sidebar-field-container-") for name in names]
 
-    def show(self, field: str, *, ticked: bool = True) -> None:
-        """Tick a field in the sidebar, so that its value is shown on every image, or untick it."""
+    def show(self, field: str, *, checked: bool = True) -> None:
+        """Check a field in the sidebar, so that its value is shown on every image, or uncheck it."""
         box = self.page.get_by_test_id(f"checkbox-{field}").locator("input")
-        if box.is_checked() != ticked:
+        if box.is_checked() != checked:
             box.click()
 
-    def grid_values(self, field: str) -> list[str]:
-        """The values of a ticked field on the images in the grid, in reading order; "" for an image without one."""
+    def on_images(self, field: str) -> list[str]:
+        """The values of a checked field on the images in the grid, in reading order; "" where there is none."""
         cells: list[tuple[float, float, str]] = self.page.get_by_test_id("looker").evaluate_all(
             """(all, field) => all.map(image => {
                  const box = image.getBoundingClientRect();
@@ -207,7 +207,7 @@ class App:
 
 
 class Form:
-    """An operator's form; inputs are found by their labels."""
+    """An operator's form; inputs are named by their labels."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -215,20 +215,20 @@ class Form:
         self.submit_button = self._dialog.locator("button:not([aria-haspopup])").last
 
     def see(self, text: str) -> None:
-        """Wait until the form contains this text."""
+        """Wait until the form shows this text."""
         expect(self._dialog).to_contain_text(text)
 
     def fill(self, label: str, text: str) -> None:
-        """Write into a text field."""
+        """Fill a text input."""
         self._after(label, "input").fill(text)
 
     def choose(self, label: str, option: str) -> None:
-        """Choose from a drop-down list."""
+        """Choose from a dropdown."""
         self._after(label, "*[@role='combobox']").click()
         self._page.get_by_role("option", name=option, exact=True).click()
 
     def submit(self) -> None:
-        """Press the button that starts the work, once it is enabled."""
+        """Click the submit button, once it is enabled."""
         self.submit_button.click()
 
     def _after(self, label: str, element: str) -> Locator:
@@ -245,15 +245,15 @@ class Panel:
         expect(self._panel).to_be_visible()
 
     def see(self, text: str) -> None:
-        """Wait until the panel contains this text."""
+        """Wait until the panel shows this text."""
         expect(self._panel).to_contain_text(text)
 
     def press(self, label: str) -> None:
-        """Press one of the panel's buttons."""
+        """Click one of the panel's buttons."""
         self._panel.get_by_role("button", name=label, exact=True).click()
 
     def choose(self, label: str, option: str) -> None:
-        """Choose from a drop-down list."""
+        """Choose from a dropdown."""
         self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
         self._page.get_by_role("option", name=option, exact=True).click()
 

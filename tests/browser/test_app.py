@@ -1,4 +1,4 @@
-"""The plugin in the real App in a real browser, as a curator uses it."""
+"""The plugin in the real App, in a real browser: what a curator does and sees."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def broken(tmp_path: Path, photos: dict[str, Path]) -> list[Path]:
 
 
 def compute(app: App, field: str) -> str:
-    """Press the button, enter the field, wait for the end; returns the result that the App shows."""
+    """Press the button, name the field, wait for the end; returns what the App says then."""
     app.press(COMPUTE)
     form = app.form()
     form.fill(FIELD_LABEL, field)
@@ -67,13 +67,13 @@ def stored(dataset: Any, *fields: str) -> list[Any]:
     return dataset.values(list(fields)) if dataset.has_field(fields[0]) else [[None] * len(dataset) for _ in fields]
 
 
-def test_compute_sort_and_filter_in_the_app(
+def test_compute_sort_and_filter_by_a_bar(
     serve: Serve,
     open_app: Open,
     make_dataset: MakeDataset,
     photos: dict[str, Path],
     scorer: Scorer,
-    save_screenshot: Callable[[App, str], None],
+    take_screenshot: Callable[[App, str], None],
 ) -> None:
     dataset = make_dataset(photos.values())
     app = open_app(serve(None), dataset)
@@ -83,34 +83,34 @@ def test_compute_sort_and_filter_in_the_app(
     form.fill(FIELD_LABEL, "mem")
     form.choose("Device", "cpu")
     form.see(f"{len(photos)} of {len(photos)} images will be scored")
-    save_screenshot(app, "form")
+    take_screenshot(app, "form")
     form.submit()
     eventually(lambda: app.progress, lambda shown: bool(shown) and shown[-1][0] > 0)
-    save_screenshot(app, "progress")
+    take_screenshot(app, "progress")
     assert f"{len(photos)} scored, 0 failed" in app.result()
     percentages = [percentage for percentage, _ in app.progress]
     assert len(percentages) >= 2
     assert percentages == sorted(percentages)
-    save_screenshot(app, "result")
+    take_screenshot(app, "result")
     app.close_result()
 
     eventually(app.fields, lambda fields: "mem" in fields)
     paths, scores = stored(dataset, "filepath", "mem")
     expected = [score.memorability for score in scorer.score(paths)]
     assert scores == pytest.approx(expected, abs=1e-6)
-    eventually(lambda: app.grid_values("mem"), lambda shown: len(shown) == len(photos) and all(shown))
+    eventually(lambda: app.on_images("mem"), lambda shown: len(shown) == len(photos) and all(shown))
 
     app.show("filepath")
     ranked = [path for _, path in sorted(zip(scores, paths, strict=True), reverse=True)]
     assert ranked != paths
     app.press(SORT)
     app.form().submit()
-    eventually(lambda: app.grid_values("filepath"), lambda shown: shown == ranked)
-    app.show("filepath", ticked=False)
+    eventually(lambda: app.on_images("filepath"), lambda shown: shown == ranked)
+    app.show("filepath", checked=False)
 
     panel = app.open_panel(PANEL)
     bars = eventually(panel.bars)
-    save_screenshot(app, "panel")
+    take_screenshot(app, "panel")
     app.show("filepath")
     tallest = max(range(len(bars)), key=lambda index: bars[index].count)
     low, high = bars[tallest].low, bars[tallest].high
@@ -118,11 +118,11 @@ def test_compute_sort_and_filter_in_the_app(
     assert 0 < len(within) == bars[tallest].count < len(photos)
     panel.click_bar(tallest)
     eventually(app.count, lambda count: count == len(within))
-    eventually(lambda: app.grid_values("filepath"), lambda shown: set(shown) == within)
+    eventually(lambda: app.on_images("filepath"), lambda shown: set(shown) == within)
     assert app.errors == []
 
 
-def test_panel_class_field_box_selection_and_reset(
+def test_the_panel_keeps_the_chosen_class_field_filters_by_a_box_and_resets(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path], red: Scorer
 ) -> None:
     dataset = make_dataset(colours)
@@ -135,7 +135,7 @@ def test_panel_class_field_box_selection_and_reset(
     eventually(lambda: len(panel.bars(1)), lambda count: count == 1)
     panel.choose("Mean by class of", "four")
     eventually(lambda: len(panel.bars(1)), lambda count: count == 4)
-    assert settled(lambda: len(panel.bars(1)), quiet_s=10) == 4  # no late event undoes the choice
+    assert settled(lambda: len(panel.bars(1)), quiet_s=10) == 4  # and no late event undoes the choice
     bars = panel.bars()
     panel.select_bars(2, 6)
     low, high = bars[2].low - 1e-6, bars[6].high + 1e-6
@@ -145,7 +145,7 @@ def test_panel_class_field_box_selection_and_reset(
     panel.see(f"{len(within)} of {len(within)} scored")
     panel.press("Reset")
     eventually(app.count, lambda count: count == len(colours))
-    panel.see(f"{len(colours)} of {len(colours)} scored")  # the filtered view is gone
+    panel.see(f"{len(colours)} of {len(colours)} scored")  # and nothing of the filtered view is left
     eventually(
         panel.bars, lambda found: [(bar.low, bar.count) for bar in found] == [(bar.low, bar.count) for bar in bars]
     )
@@ -156,7 +156,7 @@ def test_panel_class_field_box_selection_and_reset(
     eventually(app.count, lambda count: count == len(colours))
     app.show("filepath")
     panel.press("Most memorable")
-    eventually(lambda: app.grid_values("filepath"), lambda shown: shown == [str(path) for path in reversed(colours)])
+    eventually(lambda: app.on_images("filepath"), lambda shown: shown == [str(path) for path in reversed(colours)])
     assert app.errors == []
 
 
@@ -180,10 +180,10 @@ def test_failed_images_are_listed(
     panel = app.open_panel(PANEL)
     panel.press("Failed")
     eventually(app.count, lambda count: count == len(broken))
-    eventually(lambda: app.grid_values("filepath"), lambda shown: set(shown) == failed)
+    eventually(lambda: app.on_images("filepath"), lambda shown: set(shown) == failed)
 
 
-def test_failing_model_is_reported_and_can_be_run_again(
+def test_a_failing_model_is_reported_and_a_second_run_continues(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:
     server, dataset = serve("failing-once"), make_dataset(colours)
@@ -201,7 +201,7 @@ def test_failing_model_is_reported_and_can_be_run_again(
     assert stored(dataset, "mem")[0] == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
 
 
-def test_closed_browser_keeps_written_scores(
+def test_closing_the_browser_keeps_the_scores_written(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:
     server, dataset = serve("slow"), make_dataset(colours)
@@ -228,7 +228,7 @@ def test_closed_browser_keeps_written_scores(
     assert list(scores.values()) == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
 
 
-def test_empty_panel_opens_form_which_rejects_invalid_field_names(
+def test_the_form_refuses_invalid_field_names(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:
     app = open_app(serve(None), make_dataset(colours[:2]))
@@ -244,7 +244,7 @@ def test_empty_panel_opens_form_which_rejects_invalid_field_names(
     expect(form.submit_button).to_be_enabled()
 
 
-def test_names_and_labels_are_escaped_in_the_app(
+def test_hostile_names_and_labels_are_shown_as_text(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     names = [f"{number} {nasty}.png".replace("/", "\N{FRACTION SLASH}") for number, nasty in enumerate(NASTY)]
@@ -272,7 +272,7 @@ def test_names_and_labels_are_escaped_in_the_app(
     assert app.errors == []
 
 
-def test_gallery_html_is_escaped(chromium: Browser, tmp_path: Path) -> None:
+def test_hostile_names_in_a_gallery_are_shown_as_text(chromium: Browser, tmp_path: Path) -> None:
     cards = [Card(nasty, score, nasty) for nasty in NASTY for score in (0.5, float("nan"))]
     Gallery(cards, title=NASTY[0]).save(tmp_path / "gallery.html")
     page = chromium.new_page()

@@ -86,9 +86,7 @@ def folder_dataset(folder: str, images: Sequence[str], *, name: str | None = Non
         try:
             dataset = fo.Dataset(name)
         except ValueError as error:  # the name becomes part of a URL, which may be empty or exist already
-            raise OptionError(
-                f"FiftyOne rejects the name {name!r} ({error}): choose another with --name"
-            ) from error
+            raise OptionError(f"FiftyOne rejects the name {name!r} ({error}): choose another with --name") from error
     dataset.persistent = True
     dataset.info[_FOLDER_INFO] = origin
     dataset.save()

@@ -249,7 +249,7 @@ def test_deleting(ten: Any, stand_in: Scorer) -> None:
     assert ten.list_runs(method=METHOD) == ["other"]
     assert "memorability" not in ten.list_indexes()
     assert ten.count("other") == 10
-    with pytest.raises(Exception, match="no field of memorability; there is other"):
+    with pytest.raises(Exception, match="not a memorability field; fields: other"):
         _operator("delete_memorability")(ten, "kind")
 
 
