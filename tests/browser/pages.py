@@ -226,6 +226,7 @@ class Form:
         """Choose from a dropdown."""
         self._after(label, "*[@role='combobox']").click()
         self._page.get_by_role("option", name=option, exact=True).click()
+        expect(self._page.get_by_role("listbox")).to_have_count(0)
 
     def submit(self) -> None:
         """Click the submit button, once it is enabled."""
@@ -256,6 +257,7 @@ class Panel:
         """Choose from a dropdown."""
         self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
         self._page.get_by_role("option", name=option, exact=True).click()
+        expect(self._page.get_by_role("listbox")).to_have_count(0)
 
     def bars(self, plot: int = 0) -> list[Bar]:
         """The bars of a bar chart, from left to right; none while it is drawn."""
