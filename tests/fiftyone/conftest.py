@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from resmem_plugin.core.engines.resolve import Choice
 from resmem_plugin.core.network.weights import WeightsFile
 from resmem_plugin.core.scoring import scorer
 from tests.models import Red, RedEngine
+
+
+def add_images(dataset: Any, paths: Iterable[Any], **fields: Any) -> None:
+    """Add images to a dataset, with the same value of each field."""
+    import fiftyone as fo
+
+    dataset.add_samples([fo.Sample(filepath=str(path), **fields) for path in paths])
 
 
 @pytest.fixture

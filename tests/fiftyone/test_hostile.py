@@ -52,7 +52,7 @@ def _elements(markdown: str) -> set[str]:
 
 
 @pytest.mark.parametrize("text", MARKUP)
-def test_names_and_errors_are_no_markup(text: str) -> None:
+def test_names_and_errors_are_escaped(text: str) -> None:
     assert _elements(f"It is {escape_markdown(text)}.") == {"paragraph", "inline", "text"}
     assert _elements(f"It is {code_span(text)}.") == {"paragraph", "inline", "text", "code_inline"}
     assert "\x1b" not in escape_markdown(text) + code_span(text)
@@ -82,7 +82,7 @@ def _markdown(shown: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("text", MARKUP)
-def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: Scorer, text: str) -> None:
+def test_dataset_info_is_escaped(dataset: Any, reds: list[str], red: Scorer, text: str) -> None:
     dataset.add_sample(fo.Sample(filepath=reds[0]))
     compute_memorability(dataset, scorer=red)
     field = dataset.get_field("memorability")
@@ -108,7 +108,7 @@ class _PanelContext:
         self.get_state = state.get
 
 
-def test_a_failures_name_is_no_markup(dataset: Any, stand_in: Scorer) -> None:
+def test_names_of_failed_images_are_escaped(dataset: Any, stand_in: Scorer) -> None:
     names = [f"/none/{text.replace('/', '_')}" for text in MARKUP]
     dataset.add_samples([fo.Sample(filepath=f"{name}.png") for name in names])
     operator = foo.get_operator(f"{PLUGIN}/compute_memorability")
@@ -135,7 +135,7 @@ class _Answers(dict[str, Any]):
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_operators_take_no_paths(
+def test_operators_accept_no_paths(
     dataset: Any, reds: list[str], stand_in: Scorer, operator: Any, tmp_path: Path
 ) -> None:
     """An App user who sends what no form asks for reads no file, writes none and loads nothing."""
@@ -164,7 +164,7 @@ def test_operators_take_no_paths(
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "$where", "a.b", "memorability\x00", "filepath", "_id", "", " "])
 @pytest.mark.parametrize("operator", ["sort_by_memorability", "select_by_memorability", "delete_memorability"])
-def test_fields_are_named_and_not_made_up(dataset: Any, reds: list[str], red: Scorer, operator: str, name: str) -> None:
+def test_invalid_fields_are_rejected(dataset: Any, reds: list[str], red: Scorer, operator: str, name: str) -> None:
     dataset.add_sample(fo.Sample(filepath=reds[0]))
     compute_memorability(dataset, scorer=red)
     schema = json.dumps(sorted(dataset.get_field_schema()))
@@ -177,7 +177,7 @@ def test_fields_are_named_and_not_made_up(dataset: Any, reds: list[str], red: Sc
     assert json.dumps(sorted(dataset.get_field_schema())) == schema
 
 
-def test_urls_are_bounded_here_too(
+def test_url_limits_apply_to_datasets(
     web: WebServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FiftyOne makes local paths of its samples' URLs, but takes a model that reads them."""

@@ -122,7 +122,7 @@ def test_a_zip_on_the_web_is_a_source(inside: str, zoo: Path, server: tuple[str,
     assert NAME not in foz.list_zoo_models()
 
 
-def test_the_form_has_our_options(zoo: Path) -> None:
+def test_zoo_form_has_the_options(zoo: Path) -> None:
     import fiftyone.zoo as foz
     from fiftyone.operators import types
 
@@ -147,7 +147,7 @@ def test_missing_weights_are_named_and_nothing_is_downloaded(zoo: Path, monkeypa
 
 
 @pytest.mark.weights
-def test_a_folder_that_cannot_be_written_to_is_no_hindrance(zoo: Path) -> None:
+def test_read_only_zoo_folder_is_ignored(zoo: Path) -> None:
     import fiftyone.zoo as foz
 
     (copy(zoo / NAME) / "weights-found.json").mkdir()  # also in the way of root
@@ -172,11 +172,11 @@ def test_a_missing_package_is_named(call: str, tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import zoo; zoo.{call}"
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False, capture_output=True, text=True)
     assert run.returncode == 1
-    assert 'does not have: pip install "resmem-plugin[fiftyone,weights]"' in run.stderr.splitlines()[-1]
+    assert 'is not installed: pip install "resmem-plugin[fiftyone,weights]"' in run.stderr.splitlines()[-1]
     assert list(tmp_path.glob("x")) == []
 
 
-def test_the_manifest_names_no_place_of_its_own() -> None:
+def test_manifest_has_no_url() -> None:
     """FiftyOne writes the address there from which a copy came."""
     manifest = json.loads((SOURCE / "manifest.json").read_text())
     assert "url" not in manifest

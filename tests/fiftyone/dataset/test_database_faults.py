@@ -127,7 +127,7 @@ def _answer(process: subprocess.Popen[str], answer: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_database_is_stopped_and_started(
+def test_database_restart_is_survived(
     process: subprocess.Popen[str], stoppable: Database, number: signal.Signals
 ) -> None:
     (stoppable.folder / "forwarded").write_bytes(b"")
@@ -141,7 +141,7 @@ def test_the_database_is_stopped_and_started(
     assert (stoppable.folder / "forwarded").stat().st_size == 30  # nothing was scored twice
 
 
-def test_the_database_stays_away(process: subprocess.Popen[str], stoppable: Database) -> None:
+def test_database_failure_is_reported_and_run_resumed(process: subprocess.Popen[str], stoppable: Database) -> None:
     _asked(process, "next")
     _answer(process, "run")
     _asked(process, "tenth")
@@ -167,7 +167,7 @@ def removable(tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.weights
-def test_the_weights_are_removed(dataset: Any, photos: dict[str, Path], removable: Path, scorer: Scorer) -> None:
+def test_removed_weights_are_reported(dataset: Any, photos: dict[str, Path], removable: Path, scorer: Scorer) -> None:
     dataset.add_samples([fo.Sample(filepath=str(path)) for path in list(photos.values())[:10]])
 
     def remove(now: Progress) -> None:
@@ -186,7 +186,7 @@ def test_the_weights_are_removed(dataset: Any, photos: dict[str, Path], removabl
 
 
 @pytest.mark.weights
-def test_a_cache_serves_every_data_set(
+def test_cache_is_shared_by_datasets(
     dataset: Any, reds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scorer_module, "load_engine", None)  # what `use` replaces is put back

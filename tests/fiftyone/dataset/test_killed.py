@@ -120,7 +120,7 @@ def _outcome(dataset: Any) -> tuple[Any, ...]:
     return [None if score is None else round(score, 5) for score in scores], reasons, *record
 
 
-def test_25_kills(zygote: Zygote, template: Any, tmp_path: Path) -> None:
+def test_25_killed_runs_are_resumed(zygote: Zygote, template: Any, tmp_path: Path) -> None:
     moments = random.Random(5)
     scorer = Scorer(device="cpu", model=Counted(os.devnull), batch_size=4)
     whole = template.clone(f"{template.name}-whole", persistent=True)

@@ -50,7 +50,7 @@ def images(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_folder_becomes_a_data_set_of_its_name(folder: Path) -> None:
+def test_folder_dataset_has_the_folders_name(folder: Path) -> None:
     dataset, left_out = folder_dataset(str(folder), images(folder))
     assert dataset.name == folder.name
     assert dataset.persistent
@@ -71,7 +71,7 @@ def test_again_only_new_images_are_added(
     assert after.values("id")[:3] == ids
 
 
-def test_another_folder_of_the_same_name_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_dataset_of_another_folder_is_not_reused(folder: Path, tmp_path: Path) -> None:
     folder_dataset(str(folder), images(folder))
     other = tmp_path / "other" / folder.name
     other.mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_another_folder_of_the_same_name_is_refused(folder: Path, tmp_path: Path
     assert len(dataset) == 3
 
 
-def test_a_data_set_of_somebody_s_is_refused(folder: Path, dataset: Any) -> None:
+def test_dataset_without_folder_is_not_reused(folder: Path, dataset: Any) -> None:
     import fiftyone as fo
 
     dataset.add_sample(fo.Sample(filepath="a.jpg"))
@@ -91,7 +91,7 @@ def test_a_data_set_of_somebody_s_is_refused(folder: Path, dataset: Any) -> None
     assert not dataset.persistent
 
 
-def test_an_empty_data_set_that_a_killed_run_left_is_gone_on_with(folder: Path) -> None:
+def test_empty_dataset_of_a_killed_run_is_reused(folder: Path) -> None:
     import fiftyone as fo
 
     fo.Dataset(folder.name)
@@ -101,18 +101,18 @@ def test_an_empty_data_set_that_a_killed_run_left_is_gone_on_with(folder: Path) 
 
 
 @pytest.mark.parametrize(("path", "name"), [("/", None), (".", "??")])
-def test_a_name_that_cannot_be_one(path: str, name: str | None, database: str) -> None:
+def test_invalid_dataset_names_are_rejected(path: str, name: str | None, database: str) -> None:
     with pytest.raises(OptionError, match="--name"):
         folder_dataset(path, [], name=name)
 
 
-def test_a_file_name_that_fiftyone_cannot_hold(folder: Path) -> None:
+def test_file_names_that_are_not_utf8_are_counted(folder: Path) -> None:
     dataset, left_out = folder_dataset(str(folder), [*images(folder), os.fsdecode(b"/tmp/\xff.jpg")])
     assert left_out == 1
     assert len(dataset) == 3
 
 
-def test_the_plugin_is_known_beside_the_person_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_plugin_keeps_installed_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fiftyone as fo
     import fiftyone.plugins as fop
 
