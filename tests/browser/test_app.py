@@ -83,6 +83,7 @@ def test_compute_sort_and_filter_by_a_bar(
     form.fill(FIELD_LABEL, "mem")
     form.choose("Device", "cpu")
     form.see(f"{len(photos)} of {len(photos)} images will be scored")
+    expect(form.submit_button).to_be_enabled()
     take_screenshot(app, "form")
     form.submit()
     eventually(lambda: app.progress, lambda shown: bool(shown) and shown[-1][0] > 0)

@@ -1,4 +1,4 @@
-"""The entry module, run as FiftyOne's loader runs it, in processes of their own."""
+"""The entry module, run as FiftyOne's loader runs it, in separate processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets and App users that mean no good: nothing they say is markup, and no operator reads what they name."""
+"""Hostile datasets and App users: their texts are escaped, and operators read no files that they name."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ ANSWERS = {
     *("memorability_field", "patches_field", "overwrite", "batch_size", "num_workers", "device", "precision"),
     *("order", "which", "amount", "count", "percent", "low", "high", "class_field", "result", "name"),
 }
-"""All that the operators ask an App user."""
+"""All inputs of the operators' forms."""
 
 
 def _elements(markdown: str) -> set[str]:
-    """The kinds of element that the App, which reads CommonMark, would make of a text."""
+    """The kinds of CommonMark element that the App would render for a text."""
     kinds: set[str] = set()
     for token in MarkdownIt("commonmark", {"html": True}).parse(markdown):
         kinds.update(kind.type for kind in (token, *(token.children or ())))
@@ -70,7 +70,7 @@ def _context(dataset: Any, params: dict[str, Any]) -> ExecutionContext:
 
 
 def _markdown(shown: Any) -> list[str]:
-    """The texts in what an operator or panel shows that the App reads as Markdown."""
+    """The texts of an operator's or panel's output that the App renders as Markdown."""
     if isinstance(shown, list):
         return [text for item in shown for text in _markdown(item)]
     if not isinstance(shown, dict):
@@ -101,7 +101,7 @@ def test_dataset_info_is_escaped(dataset: Any, reds: list[str], red: Scorer, tex
 
 
 class _PanelContext:
-    """What `render` asks of its context."""
+    """The part of a context that `render` uses."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.panel = self
@@ -121,7 +121,7 @@ def test_names_of_failed_images_are_escaped(dataset: Any, stand_in: Scorer) -> N
 
 
 class _Answers(dict[str, Any]):
-    """The answers of a form, which remembers what it was asked for."""
+    """A form's parameters, which record what is read from them."""
 
     asked: set[str]
 
@@ -138,7 +138,7 @@ class _Answers(dict[str, Any]):
 def test_operators_accept_no_paths(
     dataset: Any, reds: list[str], stand_in: Scorer, operator: Any, tmp_path: Path
 ) -> None:
-    """An App user who sends what no form asks for reads no file, writes none and loads nothing."""
+    """Parameters that no form has cannot read or write files or load anything."""
     dataset.add_samples([fo.Sample(filepath=path) for path in reds])
     compute_memorability(dataset, scorer=stand_in)
     evil, made = tmp_path / "evil.pt", tmp_path / "made"
@@ -180,7 +180,7 @@ def test_invalid_fields_are_rejected(dataset: Any, reds: list[str], red: Scorer,
 def test_url_limits_apply_to_datasets(
     web: WebServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """FiftyOne makes local paths of its samples' URLs, but takes a model that reads them."""
+    """FiftyOne turns its samples' URLs into local paths, but accepts a model that reads them."""
     monkeypatch.setenv("RESMEM_TIMEOUT_S", "0.3")
     monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(IMAGE) + 1))
     model = MemorabilityModel(scorer=Scorer(device="cpu", model=Red()))

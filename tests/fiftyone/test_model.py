@@ -30,7 +30,7 @@ def colours() -> MemorabilityModel:
 
 @pytest.fixture
 def flats(tmp_path: Path) -> list[Path]:
-    """Six pictures, of which `red` scores the nth as n / 5."""
+    """Six images, of which `red` scores the nth as n / 5."""
     paths = [tmp_path / f"{value}.png" for value in range(0, 256, 51)]
     for path in paths:
         Image.fromarray(flat(int(path.stem))).save(path)

@@ -1,4 +1,4 @@
-"""What a run needs goes away while it runs: the database, the weights."""
+"""The database or the weights disappear during a run."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_database_failure_is_reported_and_run_resumed(process: subprocess.Popen[
 
 @pytest.fixture
 def removable(tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch, scorer: Scorer) -> Path:
-    """A folder of links to the weights, converted and as published, that are used instead of the tests' own."""
+    """A folder of links to the weights, converted and as published, to be removed."""
     shutil.copytree(cache_folder, tmp_path / "weights/cache", copy_function=os.link)
     (tmp_path / "weights/model.pt").symlink_to(find_weights().path)
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(tmp_path / "weights/cache"))

@@ -1,4 +1,4 @@
-"""Nothing is lost, mixed or mislabelled: what views hide, what other processes do, what others have named alike."""
+"""Score fields with filtered views, other processes, and fields or runs of other tools."""
 
 from __future__ import annotations
 

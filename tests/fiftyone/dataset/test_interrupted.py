@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends complete, having scored nothing twice."""
+"""An interrupted run that is started again is completed, and scores nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, a run that is made again ends as one that was never disturbed."""
+"""A run killed at any moment and started again has the results of an uninterrupted run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a database is found: FiftyOne's real one, and stand-ins for programs that cannot run."""
+"""The check for a database: FiftyOne's own, and programs that cannot run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No server of one's own is named, here or by a parent."""
+    """No server is configured, here or by a parent process."""
     for name in ("FIFTYONE_DATABASE_URI", "FIFTYONE_PRIVATE_DATABASE_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FIFTYONE_CONFIG_PATH", str(tmp_path / "config.json"))
@@ -25,7 +25,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, where FiftyOne looks for `mongod` first."""
+    """An empty folder, in which FiftyOne looks for `mongod` first."""
     package = tmp_path / "site" / "fiftyone" / "db"
     (package / "bin").mkdir(parents=True)
     (package / "__init__.py").touch()

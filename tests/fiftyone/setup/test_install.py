@@ -1,4 +1,4 @@
-"""`resmem plugin`'s folder among FiftyOne's plugins; the other ways to load the plugin are in tests/packaging."""
+"""`resmem plugin install` and `uninstall`; for other ways to load the plugin see tests/packaging."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, photos: dict[str, Path], database: str) -> Iterator[P
     """A folder with two images and a broken one; its datasets are deleted afterwards."""
     import fiftyone as fo
 
-    folder = tmp_path / f"pictures-{uuid.uuid4().hex[:8]}"
+    folder = tmp_path / f"images-{uuid.uuid4().hex[:8]}"
     (folder / "sub").mkdir(parents=True)
     for name in ("coffee.png", "rocket.jpg"):
         shutil.copy(photos[name], folder)
@@ -133,7 +133,7 @@ def test_ensure_plugin_keeps_installed_plugins(tmp_path: Path, monkeypatch: pyte
 
 
 class Run:
-    """`resmem app` in a process group of its own, as in a terminal."""
+    """`resmem app` in its own process group, as in a terminal."""
 
     def __init__(self, folder: Path, log: Path, plugins: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -167,7 +167,7 @@ class Run:
         return self.process.wait(timeout=60)
 
     def stop(self) -> None:
-        """After a failed test, too, nothing goes on running."""
+        """End all processes, also after a failed test."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
