@@ -146,7 +146,7 @@ def test_other_content_in_the_folder_is_not_replaced(kind: str, plugins: Path) -
         place.mkdir()
         (place / "mine.txt").write_text("mine")
     before = content(plugins)
-    with pytest.raises(ResMemError, match="move it away"):
+    with pytest.raises(ResMemError, match="move it elsewhere"):
         install()
     assert content(plugins) == before
 
