@@ -1,4 +1,4 @@
-# The one door for people and CI. `make` alone lists what is here.
+# The commands for users and CI; `make` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.processes`: what decoding in processes leaves to the calling one, which has one GIL for it all.
+"""`python -m benchmarks.processes`: decoding in worker processes against threads, and the time left to the caller.
 
-In place of the network is an engine that costs nothing, as a quick card costs its caller nothing. What this process
-itself spends on an image bounds how many it can hand on in a second, on however many cores the images are decoded.
+The network is replaced by an engine that costs nothing, like a fast GPU: what the calling process itself spends per
+image limits its throughput, on however many cores the images are decoded.
 """
 
 from __future__ import annotations

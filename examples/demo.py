@@ -35,28 +35,28 @@ def photographs() -> list[Path]:
 
 
 def main(folder: str) -> int:
-    """Copy the photographs to a folder, score them through the `resmem` command, and say what to try next."""
+    """Copy the photographs to a folder, score them through the `resmem` command, and print what to try next."""
     import pandas as pd
 
     from resmem_plugin.cli import main as resmem
 
-    pictures = Path(folder) / "photographs"
-    pictures.mkdir(parents=True, exist_ok=True)
+    photographs_folder = Path(folder) / "photographs"
+    photographs_folder.mkdir(parents=True, exist_ok=True)
     for path in photographs():
-        shutil.copy(path, pictures)
+        shutil.copy(path, photographs_folder)
     table, gallery = Path(folder) / "scores.csv", Path(folder) / "gallery.html"
-    print(f"$ resmem score {pictures} -o {table} --html {gallery} --overwrite")
-    code = resmem(["score", str(pictures), "-o", str(table), "--html", str(gallery), "--overwrite"])
+    print(f"$ resmem score {photographs_folder} -o {table} --html {gallery} --overwrite")
+    code = resmem(["score", str(photographs_folder), "-o", str(table), "--html", str(gallery), "--overwrite"])
     if code:
         return code
     ranked = pd.read_csv(table).sort_values("memorability", ascending=False)
     print("\nmemorability  photograph")
     for path, memorability in zip(ranked["path"], ranked["memorability"], strict=True):
         print(f"{memorability:12.3f}  {Path(path).name}")
-    print(f"\nThe pictures with their scores: open {gallery} in a browser.")
+    print(f"\nThe images with their scores: open {gallery} in a browser.")
     print("Next, look at them in the FiftyOne App: make app")
     print("Or try your own:")
-    print("  .venv/bin/resmem score --recursive ~/Pictures --html pictures.html")
+    print("  .venv/bin/resmem score --recursive ~/Pictures --html gallery.html")
     print("  .venv/bin/python -m pip install jupyterlab && .venv/bin/jupyter lab notebooks")
     return 0
 

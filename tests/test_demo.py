@@ -10,7 +10,7 @@ from resmem_plugin.core.errors import MissingPackageError
 
 
 @pytest.mark.weights
-def test_it_scores_ranks_and_says_what_is_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_scores_and_ranks_the_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main(str(tmp_path)) == 0
         out = capsys.readouterr().out
@@ -22,7 +22,7 @@ def test_it_scores_ranks_and_says_what_is_next(tmp_path: Path, capsys: pytest.Ca
     assert "Next" in out
 
 
-def test_without_the_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_photographs_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingPackageError, match=r"pip install \"resmem-plugin\[all\]\""):
         photographs()

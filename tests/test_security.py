@@ -1,4 +1,4 @@
-"""What is handed in by strangers, weights, names and folders, runs nothing, opens nothing and paints nothing."""
+"""Hostile input: weights, file names, URLs and folders run no code, leak no secrets and control no terminal or page."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ HOSTILE = (
     "a\rresmem: 9 of 9 scored\nb.png",
     "a\u202egnp.exe\u2066.png",
 )
-SPOKEN = frozenset("\x00\x07\x1b\r\u202e\u2066\u2028")
+CONTROL = frozenset("\x00\x07\x1b\r\u202e\u2066\u2028")
 
 
 class Order:
-    """Unpickled as the weights of a network, it makes a file."""
+    """Creates a file when it is unpickled as the weights of a network."""
 
     def __init__(self, made: Path) -> None:
         self.made = made
@@ -68,7 +68,7 @@ def _zip(path: Path, order: Order) -> None:
 @pytest.mark.parametrize("named", ["weights", "RESMEM_WEIGHTS"])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("write", [_pickle, _zip])
-def test_no_pickle_is_run(
+def test_weights_pickles_are_not_executed(
     write: Callable[[Path, Order], None],
     suffix: str,
     named: str,
@@ -90,13 +90,13 @@ def test_no_pickle_is_run(
     assert not (tmp_path / "cache").exists()
 
 
-def test_those_pickles_would_have_run(tmp_path: Path) -> None:
+def test_payload_executes_when_unpickled(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps({"fc12.bias": Order(tmp_path / "made")}))
     assert (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
-def test_a_cache_folder_for_everybody_is_refused(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_world_writable_cache_folder_is_refused(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(folder))
@@ -112,7 +112,7 @@ def test_a_cache_folder_for_everybody_is_refused(mode: int, tmp_path: Path, monk
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can give folders away")
 @pytest.mark.parametrize(("owner", "refused"), [(0, False), (65534, False), (12345, True)])
-def test_a_cache_folder_of_someone_else_is_refused(owner: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_of_another_user_is_refused(owner: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chown(folder, owner, owner)
         monkeypatch.setenv("RESMEM_CACHE_DIR", folder)
@@ -126,10 +126,10 @@ def test_a_cache_folder_of_someone_else_is_refused(owner: int, refused: bool, mo
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_in_the_gallery(name: str, tmp_path: Path) -> None:
-    picture = tmp_path / name.replace("/", "_")
-    Image.fromarray(flat(9)).save(picture)
-    gallery = Gallery([Card(str(picture), 0.5), Card(name, 0.4, f"broken: {name}")], title=name)
+def test_hostile_names_are_escaped_in_the_gallery(name: str, tmp_path: Path) -> None:
+    image = tmp_path / name.replace("/", "_")
+    Image.fromarray(flat(9)).save(image)
+    gallery = Gallery([Card(str(image), 0.5), Card(name, 0.4, f"broken: {name}")], title=name)
     for page in (gallery.to_html(), gallery._repr_html_()):
         elements = Elements(page)
         assert set(elements.tags) <= {
@@ -139,12 +139,12 @@ def test_names_in_the_gallery(name: str, tmp_path: Path) -> None:
         assert elements.tags.count("img") == 1
         assert not any(attribute.startswith("on") for attribute in elements.attributes)
         assert str(escape(describe(name))) in page
-        assert not SPOKEN & set(describe(name))
+        assert not CONTROL & set(describe(name))
 
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer, tmp_path: Path) -> Path:
-    """The mean of the red channel in the place of ResMem; returns the current folder."""
+    """Replaces ResMem with the mean of the red channel; returns the current folder."""
     monkeypatch.setattr(scorer_module, "load_engine", lambda *_: red.engine)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scorer_module, "find_weights", lambda *_: None)
@@ -152,14 +152,16 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer, tmp_path: Path) -> Pa
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_in_a_terminal(name: str, stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_are_escaped_in_terminal_messages(
+    name: str, stand_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = name.replace("/", "_")
     Image.fromarray(flat(9)).save(name)
     main(["score", name, f"none {name}", "--html", f"{name}.html"])
     captured = capsys.readouterr()
     rows = list(csv.reader(io.StringIO(captured.out, newline="")))
-    assert [row[0] for row in rows[1:]] == [name, f"none {name}"]  # results are what they are
-    said = [captured.err]
+    assert [row[0] for row in rows[1:]] == [name, f"none {name}"]  # results are not escaped
+    messages = [captured.err]
     for arguments in (
         ["score", "--errors", "raise", f"none {name}"],
         ["score", name, "--html", f"{name}.html"],
@@ -168,23 +170,23 @@ def test_names_in_a_terminal(name: str, stand_in: Path, capsys: pytest.CaptureFi
         ["score", "-o", f"x.{name}", name],
     ):
         main(arguments)
-        said.append(capsys.readouterr().err)
-    for text in said:
-        assert not SPOKEN & set(text)
+        messages.append(capsys.readouterr().err)
+    for text in messages:
+        assert not CONTROL & set(text)
         assert text.startswith("resmem: ")
         assert len(text.splitlines()) == 1
 
 
-def test_wrong_arguments_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_arguments_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["score", "a.png", "--\x1b[2J\r"], ["score", "a.png", "--errors", "\x1b[2J"], ["\x1b[2J"]):
         with pytest.raises(SystemExit):
             main(arguments)
-        said = capsys.readouterr().err
-        assert r"\x1b[2J" in said
-        assert not SPOKEN & set(said)
+        message = capsys.readouterr().err
+        assert r"\x1b[2J" in message
+        assert not CONTROL & set(message)
 
 
-def test_names_in_errors(red: Scorer) -> None:
+def test_control_characters_in_errors_are_escaped(red: Scorer) -> None:
     with pytest.raises(ScoringError) as caught:
         red.score(["a\x1b[2J\n.png"])
     assert r"a\x1b[2J\n.png" in str(caught.value)
@@ -204,19 +206,19 @@ def test_names_in_errors(red: Scorer) -> None:
         ("a?b=0123456789abcdefgh.jpg", "a?b=0123456789abcdefgh.jpg"),
     ],
 )
-def test_secrets_in_urls_are_not_repeated(url: str, shown: str) -> None:
+def test_secrets_in_urls_are_redacted(url: str, shown: str) -> None:
     assert describe(url) == without_secrets(url) == shown
     page = Gallery([Card(url, 0.5, "why")])._repr_html_()
     assert "hush" not in page
 
 
-def test_ordinary_names_stay_as_they_are() -> None:
+def test_unicode_names_are_not_escaped() -> None:
     for name in ("Käse 日本\u3000語.jpg", "👩‍🚀.png", "a b\\c.png", "שלום.png"):
         assert printable(name) == describe(name) == name
 
 
-def test_files_are_made_whole_and_for_their_owner(tmp_path: Path) -> None:
-    """A link that somebody laid where a temporary file might be is not followed: such names cannot be guessed."""
+def test_atomic_files_have_unguessable_names_and_keep_the_umask(tmp_path: Path) -> None:
+    """Nobody can place a link where the temporary file will be: its name cannot be guessed."""
     script = (
         "import os, sys; from resmem_plugin.core.atomic import replacing; os.umask(0o077)\n"
         "with replacing(sys.argv[1]) as path: print(path.name); path.write_text('x')"

@@ -86,7 +86,10 @@ def add_command(commands: Any) -> None:
     )
     score.add_argument("--engine", default="auto", help=f"{', '.join(ENGINES)} (default: auto)")
     score.add_argument(
-        "--decode", choices=("exact", "fast"), default="exact", help="fast: large JPEGs quicker, within 0.006"
+        "--decode",
+        choices=("exact", "fast"),
+        default="exact",
+        help="fast: scale large JPEGs down while decoding; moves scores by up to 0.006 (default: exact)",
     )
     score.add_argument(
         "--weights", metavar="FILE", help="model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"

@@ -15,19 +15,19 @@ IMAGE_SUFFIXES = frozenset((
     ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 ))  # fmt: skip
-"""What counts as an image in a folder; a file that is named itself is tried whatever its name."""
+"""Suffixes of images in a folder; a file that is named itself is read whatever its suffix."""
 
 
 def read_inputs(
     inputs: Sequence[str], *, path_column: str, root: str | None, recursive: bool, null: bool
 ) -> tuple[Table, list[object]]:
-    """The table to score, and its images: the table named, or one of all the paths that the inputs stand for.
+    """The table to score, and its images: the table named, or one of all the paths that the inputs name.
 
     Args:
         inputs: image files and URLs, folders, "-" for a list of paths on standard input, or one table alone.
         path_column: the table's column of paths, or the name to give to it.
         root: folder or URL that the relative paths of a table or of the list start from; None: the current folder.
-        recursive: look into the folders' subfolders too.
+        recursive: search the folders' subfolders too.
         null: the list on standard input is separated by NUL, not by line ends.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One run of `resmem score`: score what is left to score, keep each score, write the outputs."""
+"""One run of `resmem score`: score the remaining images, keep each score, write the outputs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Job:
         """Score these rows: to the end, to an error that stops the job, or to an interrupt.
 
         Raises:
-            OptionError: if the checkpoint holds scores of another provenance, or an option cannot be had.
+            OptionError: if the checkpoint holds scores of another provenance, or an option is not supported.
         """
         from resmem_plugin.core.scoring.progress import reporting
 

@@ -1,4 +1,4 @@
-"""The files that `resmem score` writes, a table and a gallery, and how such a table is read again."""
+"""The files that `resmem score` writes, a table and a gallery, and reading such a table back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GALLERY_SIZE = 200
 
 
 class Written(NamedTuple):
-    """What became of the outputs.
+    """The result of writing the outputs.
 
     Attributes:
         files: those that are now complete.
@@ -37,7 +37,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go.
+    """The files that results are written to.
 
     Attributes:
         table: the file of scores, by its suffix csv, tsv, jsonl or parquet; None is csv on standard output.
@@ -80,7 +80,7 @@ class Outputs:
         is_current: bool = False,
         checkpoint: str | None = None,
     ) -> Written:
-        """Write all outputs; one that fails does not cost the others.
+        """Write all outputs; if one fails, the others are still written.
 
         Args:
             table: the input.
@@ -139,7 +139,7 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
         The id of the provenance of its scores; None if there are no rows.
 
     Raises:
-        OptionError: if the file is no such output, or of other rows.
+        OptionError: if the file is not such an output, or has other rows.
     """
     written = read_table(path)
     if list(map(str, written.names)) != [*map(str, table.names), *RESULT_COLUMNS]:
@@ -155,7 +155,7 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
             if error != NOT_REACHED:
                 results.add(row, float(score) if score else None, error or None)
     except ValueError as error:
-        raise OptionError(f"{path} has a memorability that is no number ({error}): --overwrite it") from error
+        raise OptionError(f"{path} has a memorability that is not a number ({error}): --overwrite it") from error
     if len(set(ids)) > 1:
         raise OptionError(f"{path} holds scores of several provenances ({', '.join(sorted(set(ids)))}): --overwrite it")
     return ids[0] if ids else None

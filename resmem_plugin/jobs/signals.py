@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a job: exit at once, raise, or wait."""
+"""What Ctrl-C and SIGTERM do to a job: exit at once, raise, or nothing."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (t
 
 @contextlib.contextmanager
 def exit_on_signal(clean_up: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the command's own process at once, after `clean_up`, while nothing is lost with it.
+    """Let Ctrl-C and SIGTERM end the command's process at once, after `clean_up`, while there is nothing to lose.
 
-    That is how packages should be imported: compiled ones swallow a KeyboardInterrupt, or make an ImportError of it.
+    Packages are imported like this: compiled ones swallow a KeyboardInterrupt, or turn it into an ImportError.
     """
-    if signal.getsignal(signal.SIGTERM) != _terminate:  # someone else's process, which called `main`
+    if signal.getsignal(signal.SIGTERM) != _terminate:  # another program called `main`
         yield
         return
 
     def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature is Python's)
         with contextlib.suppress(OSError):
             clean_up()
-            os.write(2, b"resmem: interrupted\n")  # the stream may be in the midst of a line
+            os.write(2, b"resmem: interrupted\n")  # sys.stderr may be in the middle of a write
         os._exit(128 + number)
 
     with _handling(end, *(number for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN)):
@@ -54,8 +54,8 @@ def exit_on_signal(clean_up: Callable[[], object] = lambda: None) -> Iterator[No
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait: what took hours to score is written in a moment."""
-    if threading.current_thread() is threading.main_thread():  # which alone is interrupted
+    """Ignore Ctrl-C and SIGTERM while outputs are written, which takes a moment after hours of scoring."""
+    if threading.current_thread() is threading.main_thread():  # the only one that handles signals
         with _handling(signal.SIG_IGN, *_STOPS):
             yield
     else:

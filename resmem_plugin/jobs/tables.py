@@ -28,13 +28,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of one length, which a list of paths fills without pandas: importing that takes longer than a score.
+    """Columns of equal length. A list of paths needs no pandas, which takes longer to import than an image to score.
 
     Attributes:
-        names: of the columns; a file may give one name twice.
+        names: of the columns; a file may repeat a name.
         columns: their values: lists, arrays, or Series, which keep the types of a parquet file.
-        formula_prefixes: number of a column -> what csv and tsv put in front of its cells that a spreadsheet would run
-            as formulas. A user's own columns have none: their cells come out as they went in.
+        formula_prefixes: number of a column -> prefix, in csv and tsv, of its cells that a spreadsheet would run as
+            formulas. The columns of an input table have none: their cells are written unchanged.
     """
 
     names: Sequence[Any]
@@ -46,12 +46,12 @@ class Table:
 
 
 def is_table(path: str) -> bool:
-    """Whether a file's name says that it holds a table."""
+    """Whether a file's suffix is that of a table."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:
-    """Read a table. Cells of csv and tsv files stay the text they are: "007" and "NA" come out as they went in.
+    """Read a table. Cells of csv and tsv files are kept as text: "007" and "NA" stay unchanged.
 
     Raises:
         OptionError: for another suffix, or a file that does not hold such a table.
@@ -71,14 +71,14 @@ def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
     import pandas as pd
 
     if suffix == ".parquet":
-        table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no whole numbers with gaps
+        table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
         return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
     if suffix == ".jsonl":
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = [json.loads(line) for line in file if line.strip()]
         if not all(isinstance(row, dict) for row in rows):
             raise ValueError("a line is not a JSON object")
-        return pd.DataFrame(rows, dtype=object)  # pandas' own reader would turn whole numbers into floats
+        return pd.DataFrame(rows, dtype=object)  # pandas' reader would convert integers to floats
     cells = pd.read_csv(
         path,
         sep="," if suffix == ".csv" else "\t",
@@ -90,7 +90,7 @@ def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
         encoding_errors="surrogateescape",
     )
     empty = (cells.isna() | (cells == "")).all(axis=1).to_numpy()
-    cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are no rows
+    cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are not rows
     return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
 
 
@@ -129,7 +129,7 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
 
 
 def escape_formula(text: str, formula_prefix: str) -> str:
-    """The text, with the formula_prefix in front of it if a spreadsheet would take it for a formula."""
+    """The text, prefixed with `formula_prefix` if a spreadsheet would evaluate it as a formula."""
     return formula_prefix + text if text.startswith(_FORMULA_STARTS) else text
 
 
@@ -147,12 +147,12 @@ def _csv(table: Table, separator: str) -> bytes:
         lineterminator="\n",
         quoting=csv.QUOTE_NONNUMERIC
         if returns
-        else csv.QUOTE_MINIMAL,  # which leaves a lone \r bare: it breaks the row
+        else csv.QUOTE_MINIMAL,  # which does not quote a lone \r: that would break the row
     )
     writer.writerow(table.names)
     writer.writerows(rows)
     try:
-        return text.getvalue().encode("utf-8", "surrogateescape")  # names are bytes: they go out as they came
+        return text.getvalue().encode("utf-8", "surrogateescape")  # file names are bytes, and written unchanged
     except UnicodeEncodeError:
         return text.getvalue().encode("utf-8", "backslashreplace")
 

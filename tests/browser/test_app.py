@@ -44,7 +44,7 @@ def colours(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def broken(tmp_path: Path, photos: dict[str, Path]) -> list[Path]:
-    """A missing file, a truncated one, a text and an empty one, each with an image's name."""
+    """A missing file, a truncated one, a text and an empty one, each with the name of an image."""
     paths = [tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")]
     paths[1].write_bytes(photos["flower.jpg"].read_bytes()[:9000])
     paths[2].write_text("not an image")

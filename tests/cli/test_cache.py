@@ -12,12 +12,12 @@ from resmem_plugin.cli import main
 from resmem_plugin.core.scoring import scorer
 from tests.models import Counted, use_stand_in
 
-pytestmark = pytest.mark.weights  # they are looked for, though a stand-in runs
+pytestmark = pytest.mark.weights  # the weights file is looked up, although a stand-in runs
 
 
 @pytest.fixture
 def forwarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three pictures in the current folder, and a file of one byte for each image that passed through the network."""
+    """Three images in the current folder, and a file with one byte per image that the network has scored."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(scorer, "load_engine", None)  # what `use_stand_in` replaces is put back
@@ -27,7 +27,7 @@ def forwarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "forwarded"
 
 
-def test_the_command(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cache_info_and_clear(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "info"]) == 0
     captured = capsys.readouterr()
     path = forwarded.parent / "cache" / "scores.sqlite"
@@ -43,26 +43,26 @@ def test_the_command(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == first
     assert forwarded.stat().st_size == 2
     assert main(["cache", "info"]) == 0
-    told = capsys.readouterr().out
-    assert f"path       {path}\nscores     2\n" in told
-    assert f"provenance {first.out.splitlines()[1].rpartition(',')[2]} (2 scores)" in told
+    output = capsys.readouterr().out
+    assert f"path       {path}\nscores     2\n" in output
+    assert f"provenance {first.out.splitlines()[1].rpartition(',')[2]} (2 scores)" in output
     assert main(["cache", "clear"]) == 0
     assert capsys.readouterr().err == f"resmem: removed 2 scores from {path}\n"
     assert main(["cache", "clear"]) == 0
     assert "removed 0 scores" in capsys.readouterr().err
 
 
-def test_a_file_of_ones_own(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cache_option_with_a_file(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "--cache=mine.db", "a.png"]) == 0
     assert main(["cache", "info", "--cache", "mine.db"]) == 0
     assert "path       mine.db\nscores     1\n" in capsys.readouterr().out
     before = Path("a.png").read_bytes()
-    assert main(["score", "--cache", "a.png", "b.png"]) == 2  # the first picture is not the cache
+    assert main(["score", "--cache", "a.png", "b.png"]) == 2  # the first image is not taken for the cache file
     assert "the cache a.png must be a file whose name ends in .sqlite" in capsys.readouterr().err
     assert Path("a.png").read_bytes() == before
 
 
-def test_a_damaged_file_is_said(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_cache_file_is_reported(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.db").write_text("no database")
     assert main(["score", "--cache=mine.db", "a.png"]) == 0
     assert (
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_said(forwarded: Path, capsys: pytest.CaptureFixture[s
     assert "scores     0\n" in captured.out
 
 
-def test_pandas(forwarded: Path) -> None:
+def test_pandas_scores_are_cached(forwarded: Path) -> None:
     frame = pd.DataFrame({"path": ["a.png", "b.png", "a.png", "c.png"]})
     first = frame.resmem.score("path", cache="mine.sqlite")
     assert forwarded.stat().st_size == 3

@@ -1,4 +1,4 @@
-"""`resmem plugin` and `resmem app`: what they say, and their exit codes."""
+"""`resmem plugin` and `resmem app`: messages and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "plugins"
 
 
-def test_plugin(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plugin_install_path_and_uninstall(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugin", "path"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -43,7 +43,7 @@ def test_plugin(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing to remove" in capsys.readouterr().err
 
 
-def test_plugin_beside_another_copy(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_copy_of_the_plugin_is_reported(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["plugin", "install"])
     (plugins / "zz").mkdir()
     shutil.copy(ROOT / "fiftyone.yml", plugins / "zz")
@@ -54,7 +54,7 @@ def test_plugin_beside_another_copy(plugins: Path, capsys: pytest.CaptureFixture
     assert "has this plugin already" in capsys.readouterr().err
 
 
-def test_plugin_switched_off(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_disabled_plugin_is_reported(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import fiftyone.plugins as fop
 
     main(["plugin", "install"])
@@ -66,24 +66,24 @@ def test_plugin_switched_off(plugins: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def folder(tmp_path: Path, photos: dict[str, Path]) -> Path:
-    (tmp_path / "pictures").mkdir()
-    shutil.copy(photos["coffee.png"], tmp_path / "pictures")
-    return tmp_path / "pictures"
+    (tmp_path / "images").mkdir()
+    shutil.copy(photos["coffee.png"], tmp_path / "images")
+    return tmp_path / "images"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["missing"], "missing is not a folder"),
-        (["pictures/coffee.png"], "is not a folder: name a folder of images"),
+        (["images/coffee.png"], "is not a folder: name a folder of images"),
         (["empty"], "no images in the folder"),
-        (["pictures", "--port", "{taken}"], "cannot be served at 127.0.0.1, port {taken}"),
-        (["pictures", "--address", "192.0.2.1"], "cannot be served at 192.0.2.1"),
+        (["images", "--port", "{taken}"], "cannot be served at 127.0.0.1, port {taken}"),
+        (["images", "--address", "192.0.2.1"], "cannot be served at 192.0.2.1"),
     ],
 )
-def test_app_refuses(
+def test_app_with_wrong_arguments_exits_with_2(
     arguments: list[str],
-    said: str,
+    message: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -93,11 +93,11 @@ def test_app_refuses(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         taken = listening.getsockname()[1]
         assert main(["app", *(argument.format(taken=taken) for argument in arguments)]) == 2
-    assert said.format(taken=taken) in capsys.readouterr().err
+    assert message.format(taken=taken) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
-def test_app_refuses_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_app_rejects_invalid_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["app", ".", "--port", port])
     assert "--port" in capsys.readouterr().err
@@ -111,7 +111,7 @@ def without_fiftyone(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 
 @pytest.mark.parametrize("command", ["plugin install", "plugin uninstall", "plugin path", "app {folder}"])
-def test_fiftyone_is_not_installed(command: str, without_fiftyone: Environment, folder: Path) -> None:
+def test_commands_without_fiftyone_name_the_extra(command: str, without_fiftyone: Environment, folder: Path) -> None:
     arguments = command.format(folder=folder).split()
     done = without_fiftyone.run("-m", "resmem_plugin.cli", *arguments, check=False)
     assert done.returncode == 1
@@ -121,7 +121,7 @@ def test_fiftyone_is_not_installed(command: str, without_fiftyone: Environment, 
 
 @pytest.fixture
 def without_mongod(tmp_path: Path) -> Environment:
-    """FiftyOne as it is where the build of fiftyone-db could not download: without a mongod."""
+    """FiftyOne without a mongod, as when fiftyone-db was built without network access."""
     environment = make_environment(tmp_path / "venv", without=["fiftyone"])
     (environment.site_packages / "checkout.pth").write_text(str(ROOT))
     import fiftyone
@@ -139,7 +139,7 @@ def without_mongod(tmp_path: Path) -> Environment:
     return environment
 
 
-def test_there_is_no_mongod(without_mongod: Environment, folder: Path) -> None:
+def test_app_without_mongod(without_mongod: Environment, folder: Path) -> None:
     done = without_mongod.run("-m", "resmem_plugin.cli", "app", folder, "--port", "5997", check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -147,8 +147,8 @@ def test_there_is_no_mongod(without_mongod: Environment, folder: Path) -> None:
     assert "FIFTYONE_DATABASE_URI" in done.stderr
 
 
-def test_the_database_does_not_answer(without_mongod: Environment, folder: Path) -> None:
-    """A server of one's own that is not there: found out before anything is scored."""
+def test_app_with_an_unreachable_database(without_mongod: Environment, folder: Path) -> None:
+    """The server in FIFTYONE_DATABASE_URI is not running; this is reported before any image is scored."""
     without_mongod.variables["FIFTYONE_DATABASE_URI"] = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
     done = without_mongod.run("-m", "resmem_plugin.cli", "app", folder, "--port", "5997", check=False)
     assert done.returncode == 1
@@ -156,7 +156,7 @@ def test_the_database_does_not_answer(without_mongod: Environment, folder: Path)
     assert "FiftyOne's database does not answer" in done.stderr
 
 
-def test_the_commands_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_plugin_and_app(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("plugin", "app"):
         with pytest.raises(SystemExit, match="0"):
             main([command, "--help"])

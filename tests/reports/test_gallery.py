@@ -33,7 +33,7 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def test_a_page_that_needs_nothing_beside_it(tmp_path: Path, red: Scorer) -> None:
+def test_saved_page_is_self_contained(tmp_path: Path, red: Scorer) -> None:
     path = tmp_path / "gallery.html"
     gallery = Gallery(
         [Card(flat(200), 0.784), Card(flat(3), 0.012)], title="A & B", total=1234, provenance=red.provenance
@@ -49,7 +49,7 @@ def test_a_page_that_needs_nothing_beside_it(tmp_path: Path, red: Scorer) -> Non
     assert [item.name for item in tmp_path.iterdir()] == ["gallery.html"]
 
 
-def test_names_are_escaped(tmp_path: Path) -> None:
+def test_html_in_names_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / NASTY.replace("/", "_")
     Image.fromarray(flat(9)).save(path)
     page = Gallery([Card(str(path), 0.5), Card(f"no/{NASTY}", math.nan, f"broken {NASTY}")], title=NASTY).to_html()
@@ -58,36 +58,36 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "<script" not in page.replace("&lt;script", "")
 
 
-def test_what_cannot_be_shown_says_why(tmp_path: Path) -> None:
+def test_images_without_a_thumbnail_show_the_error(tmp_path: Path) -> None:
     html = Gallery([Card(tmp_path / "none.png", 0.7), Card("x.png", math.nan, "because")])._repr_html_()
     assert "no such file" in html
     assert "because" in html
     assert "0.700" in html
 
 
-def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     Gallery([Card(b"\xff.png".decode(errors="surrogateescape"), math.nan, "why")]).save(tmp_path / "g.html")
     assert "why" in (tmp_path / "g.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["RGBA.png", "I16.png", "P-transparency.png", "CMYK.jpg", "wide.png"])
-def test_any_picture_has_a_thumbnail(name: str) -> None:
+def test_thumbnails_of_every_image_mode(name: str) -> None:
     assert "data:image/jpeg" in Gallery([Card(ENCODED[name](), 0.5)])._repr_html_()
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gallery.html"
     path.write_text("old")
 
-    def full(*_: object, **__: object) -> None:
+    def disk_full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_text", disk_full)
     with pytest.raises(OSError, match="No space"):
         Gallery([]).save(path)
     monkeypatch.undo()
     assert [item.read_text() for item in tmp_path.iterdir()] == ["old"]
 
 
-def test_what_it_is_in_a_terminal() -> None:
+def test_repr() -> None:
     assert ".save(path)" in repr(Gallery([]))

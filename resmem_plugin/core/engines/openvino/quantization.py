@@ -82,6 +82,6 @@ def _load_nncf() -> Any:
             del os.environ["NNCF_CI"]
         else:
             os.environ["NNCF_CI"] = before
-    # Not nncf.set_log_level, which would also set the level of other people's handlers.
+    # Not nncf.set_log_level, which would also set the level of other handlers.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf

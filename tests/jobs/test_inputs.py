@@ -1,0 +1,46 @@
+"""The inputs of `resmem score`: images, folders, and lists of paths on standard input."""
+
+from __future__ import annotations
+
+import pytest
+
+from resmem_plugin.cli import main
+from tests.jobs.photo_folder import Stdin, read_scores
+
+pytestmark = pytest.mark.weights
+
+
+def test_image_files_and_recursive_folders(
+    expected_scores: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "images"]) == 0
+    captured = capsys.readouterr()
+    assert read_scores(captured.out) == pytest.approx(
+        {path: expected_scores[path] for path in list(expected_scores)[:2]}, abs=1e-6
+    )
+    assert "2 of 2 scored" in captured.err
+    assert main(["score", "--recursive", "images"]) == 0
+    assert read_scores(capsys.readouterr().out) == pytest.approx(expected_scores, abs=1e-6)
+    assert main(["score", "images/b.jpg", "images/sub"]) == 0
+    assert list(read_scores(capsys.readouterr().out)) == ["images/b.jpg", "images/sub/c.png"]
+
+
+@pytest.mark.parametrize(("options", "separator"), [([], b"\n"), ([], b"\r\n"), (["-0"], b"\0")])
+def test_list_of_paths_on_stdin(
+    options: list[str],
+    separator: bytes,
+    expected_scores: dict[str, float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", Stdin(separator.join(path.encode() for path in expected_scores) + separator))
+    assert main(["score", "-", *options]) == 0
+    assert read_scores(capsys.readouterr().out) == pytest.approx(expected_scores, abs=1e-6)
+
+
+def test_root_applies_to_lists_but_not_to_named_images(
+    expected_scores: dict[str, float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Stdin(b"sub/c.png\n"))
+    assert main(["score", "images/a.png", "-", "--root", "images"]) == 0
+    assert list(read_scores(capsys.readouterr().out)) == ["images/a.png", "images/sub/c.png"]

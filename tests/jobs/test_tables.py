@@ -1,0 +1,140 @@
+"""Input and output tables: their cells, columns and rows are kept, in every format."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from resmem_plugin.cli import main
+from resmem_plugin.jobs.tables import read_table
+from tests.conftest import flat
+from tests.jobs.runs import COMMAND, SUFFIXES, score
+from tests.models import RedEngine
+
+
+@pytest.mark.weights
+def test_input_table_columns_are_kept(expected_scores: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("table.csv").write_text('id,file,note\n007,a.png,"x, y"\n008,,NA\n009,sub/c.png,\n')
+    assert main(["score", "table.csv", "--path-column", "file", "--root", "images", "-o", "out.csv"]) == 1
+    table = pd.read_csv("out.csv", dtype=str, keep_default_na=False)
+    assert list(table.columns) == ["id", "file", "note", "memorability", "error", "provenance"]
+    assert table["id"].tolist() == ["007", "008", "009"]
+    assert table["note"].tolist() == ["x, y", "NA", ""]
+    assert float(table["memorability"][0]) == pytest.approx(expected_scores["images/a.png"], abs=1e-6)
+    assert "missing value" in table["error"][1]
+    assert float(table["memorability"][2]) == pytest.approx(expected_scores["images/sub/c.png"], abs=1e-6)
+
+
+@pytest.mark.weights
+def test_cells_and_blank_rows_are_unchanged(expected_scores: dict[str, float]) -> None:
+    Path("table.csv").write_bytes(b'path\nimages/a.png\n\n"c\rd"\n\n\n')
+    assert main(["score", "table.csv", "-o", "out.csv"]) == 1
+    table = pd.read_csv("out.csv", keep_default_na=False, lineterminator="\n")
+    assert table["path"].tolist() == ["images/a.png", "", "c\rd"]
+    lines = [
+        {"path": "images/a.png", "x": 0.12345678901234567, "y": {"z": 1e-12}},
+        {"path": "none", "x": None, "y": 2},
+    ]
+    Path("table.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["score", "table.jsonl", "-o", "out.jsonl"]) == 1
+    out = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [{key: row[key] for key in ("path", "x", "y")} for row in out] == lines
+    assert out[0]["memorability"] == pytest.approx(expected_scores["images/a.png"], abs=1e-6)
+    assert out[1]["memorability"] is None
+    Path("ragged.csv").write_text("path,n\nimages/a.png,1,\n")
+    assert main(["score", "ragged.csv"]) == 2
+
+
+@pytest.mark.weights
+def test_duplicate_column_names_are_kept(expected_scores: dict[str, float]) -> None:
+    Path("table.csv").write_text("note,path,note\n1,images/a.png,2\n")
+    assert main(["score", "table.csv", "-o", "out.csv"]) == 0
+    assert Path("out.csv").read_text().startswith("note,path,note,memorability,error,provenance\n1,images/a.png,2,0.88")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_jsonl_and_parquet_tables(
+    suffix: str, expected_scores: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.DataFrame(
+        {
+            "path": list(expected_scores),
+            "number": pd.array([2**53 + 1, None, 3], dtype="Int64"),
+            "text": ["1", "b", None],
+        },
+        index=pd.Index([5, 6, 7], name="id"),
+    )
+    if suffix == "jsonl":
+        table.reset_index().to_json("table.jsonl", orient="records", lines=True)
+    else:
+        table.to_parquet("table.parquet")
+    assert main(["score", f"table.{suffix}", "-o", "out.parquet"]) == 0
+    out = pd.read_parquet("out.parquet")
+    assert out["memorability"].tolist() == pytest.approx(list(expected_scores.values()), abs=1e-6)
+    assert out["id"].tolist() == [5, 6, 7]
+    assert pd.read_parquet("out.parquet", dtype_backend="pyarrow")["number"].fillna(0).tolist() == [2**53 + 1, 0, 3]
+    assert out["text"].tolist()[:2] == ["1", "b"]
+
+
+@pytest.mark.weights
+def test_csv_scores_have_float32_digits(expected_scores: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "images/a.png"]) == 0
+    cell = capsys.readouterr().out.splitlines()[1].split(",")[1]
+    assert cell == str(np.float32(cell))
+    assert float(cell) == pytest.approx(expected_scores["images/a.png"], abs=1e-6)
+
+
+@pytest.mark.weights
+def test_file_names_that_are_not_utf8(expected_scores: dict[str, float]) -> None:
+    name = b"images/\xff\xe9.png"
+    Path(os.fsdecode(name)).write_bytes(Path("images/a.png").read_bytes())
+    done = subprocess.run([*COMMAND, "score", "images"], capture_output=True, check=True)
+    assert name in done.stdout
+    for suffix in ("csv", "jsonl", "parquet"):
+        done = subprocess.run([*COMMAND, "score", "images", "-o", f"o.{suffix}"], capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr
+        written = Path(f"o.{suffix}")
+        assert written.exists() or name in done.stdout
+    assert os.fsencode(json.loads(Path("o.jsonl").read_text().splitlines()[-1])["path"]) == name
+
+
+def test_spreadsheet_formulas_are_escaped(
+    image_folder: Path, use_engine: Callable[[RedEngine], RedEngine], capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_engine(RedEngine())
+    names = ["=1+1.png", "+a.png", "-a.png", "@a.png", "\ta.png", "plain.png", "images/=1+1.png"]
+    for name in names[:-1]:
+        Image.fromarray(flat(51)).save(name)
+    Path("list").write_text("\n".join(names))
+    for suffix in SUFFIXES:
+        with pytest.MonkeyPatch.context() as patch, open("list") as stdin:
+            patch.setattr("sys.stdin", stdin)
+            assert score("-", "-o", f"out.{suffix}") == 0
+        with pytest.MonkeyPatch.context() as patch, open("list") as stdin:
+            patch.setattr("sys.stdin", stdin)
+            assert score("-", "-o", f"out.{suffix}", "--resume") == 0  # the escaped paths are recognized
+    out = first_column("out.csv")
+    assert out == [f"./{name}" for name in names[:5]] + names[5:] == first_column("out.tsv")
+    assert all(os.path.isfile(path) for path in out)
+    assert [json.loads(line)["path"] for line in Path("out.jsonl").read_text().splitlines()] == names
+    Path("table.csv").write_text("path,sum\nplain.png,=1+1\n=1+1.png,-1\n")
+    capsys.readouterr()
+    assert score("table.csv") == 0
+    assert [line.split(",")[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["plain.png", "=1+1"],
+        ["=1+1.png", "-1"],
+    ]
+
+
+def first_column(path: str) -> list[str]:
+    table = read_table(path)
+    return list(map(str, table.columns[0]))
