@@ -1,4 +1,4 @@
-"""`make bench`: FiftyOne at 100,000 samples. How fast scores are written, in how much memory, how soon the panel shows.
+"""`make bench`: FiftyOne at 100,000 samples. Speed of writing scores, memory, and time of the panel.
 
 The network is a stand-in that answers at once, so that what is timed is everything but scoring: listing the samples,
 writing scores and provenance, the index and the run. It runs in a database of its own.
@@ -31,7 +31,7 @@ CHUNK = 1000
 
 
 class Instant:
-    """What `compute_memorability` needs of a Scorer: it reads no file, and its scores lie between .4 and 1."""
+    """The part of a Scorer that `compute_memorability` uses; reads no file, and its scores are between .4 and 1."""
 
     num_workers = 1
     provenance = Provenance(
@@ -45,7 +45,7 @@ class Instant:
 
 
 class Memory:
-    """A progress callback that notes the memory in use at every tenth."""
+    """A progress callback that records the memory in use at every tenth."""
 
     def __init__(self) -> None:
         self.seen: list[float] = []
@@ -68,7 +68,7 @@ def data_set(samples: int) -> Any:
 
 
 def set_values_alone(samples: Any, field: str) -> None:
-    """What FiftyOne's own call takes to write as many floats, ids at hand."""
+    """Write as many floats with FiftyOne's `set_values`, with known ids."""
     ids = samples.values("id")
     samples.add_sample_field(field, fo.FloatField)
     for start in range(0, len(ids), CHUNK):
@@ -115,16 +115,16 @@ def main() -> None:
 
     again = timed(lambda: compute_memorability(scored, scorer=instant))
     print(f"a second run, with nothing to do: {again:.2f} s")
-    desk = PanelDriver(MemorabilityPanel(), scored)
-    desk.event("on_load")
-    desk.event("on_class_field", value="kind")
-    views = {"the data set": scored.view(), "a cut of it": scored.match(fo.ViewField(DEFAULT_FIELD) > 0.7)}
+    panel = PanelDriver(MemorabilityPanel(), scored)
+    panel.event("on_load")
+    panel.event("on_class_field", value="kind")
+    views = {"the dataset": scored.view(), "a filtered view": scored.match(fo.ViewField(DEFAULT_FIELD) > 0.7)}
     for name, view in views.items():
-        desk.view = view
-        shown = [timed(partial(desk.event, "on_change_view")) for _ in range(options.rounds)]
+        panel.view = view
+        shown = [timed(partial(panel.event, "on_change_view")) for _ in range(options.rounds)]
         print(
-            f"the panel over {name}, all that an event reckons: {statistics.median(shown):.2f} s "
-            f"({desk.state['figures'].partition(' · ')[0]}, with means by class)"
+            f"the panel over {name}, everything that an event computes: {statistics.median(shown):.2f} s "
+            f"({panel.state['statistics'].partition(' · ')[0]}, with means by class)"
         )
     scored.delete()
 

@@ -20,7 +20,7 @@ _LAZY = {
 
 
 def register(plugin: Any) -> None:
-    """Hand the operators and the panel to FiftyOne's plugin loader."""
+    """Register the operators and the panel with FiftyOne's plugin loader."""
     from resmem_plugin.fiftyone.app import OPERATORS
     from resmem_plugin.fiftyone.app.panel import MemorabilityPanel
 

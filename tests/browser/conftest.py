@@ -23,7 +23,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the App asks for fonts from elsewhere
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the App requests fonts from the internet
 ]
 WINDOW = (1600, 950)
 
@@ -36,7 +36,7 @@ _opened = pytest.StashKey[list[App]]()
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, for one module: while it runs, this thread has a running event loop."""
+    """Chromium, one per module: while it runs, this thread has a running event loop."""
     if CHROMIUM is None:
         reason = "there is no program `chromium` on the path: apt-get install chromium"
         if os.environ.get("CI") == "true":
@@ -66,7 +66,7 @@ def serve(chromium: Browser, database: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def make_dataset(database: str) -> Iterator[MakeDataset]:
-    """Makes datasets of FiftyOne's from paths; the App's server sees them in the same database."""
+    """Creates FiftyOne datasets from paths, in the database of the App's server."""
     import fiftyone as fo
 
     made: list[Any] = []
@@ -84,7 +84,7 @@ def make_dataset(database: str) -> Iterator[MakeDataset]:
 
 @pytest.fixture
 def open_app(chromium: Browser, make_dataset: MakeDataset, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a dataset in a fresh window, as another person at another desk would; they close before it is deleted."""
+    """Opens a dataset in a new window, as another user would; windows are closed before it is deleted."""
     opened: list[App] = request.node.stash.setdefault(_opened, [])
 
     def open_one(server: AppServer, dataset: Any) -> App:
@@ -115,7 +115,7 @@ def take_screenshot() -> Callable[[App, str], None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failure what the windows showed."""
+    """Add what the windows showed to a failure's report."""
     report = yield
     if report.when == "call" and report.failed:
         folder = Path(tempfile.mkdtemp(prefix="resmem-browser-"))

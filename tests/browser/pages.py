@@ -1,4 +1,4 @@
-"""The FiftyOne App as a person sees it: what is on the page is read from the page, and done with mouse and keyboard."""
+"""Page objects of the FiftyOne App: values are read from the page, actions use the mouse and the keyboard."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _BARS = """chart => [...chart.querySelectorAll('.bars .point path')].map((path, 
 })"""
 
 
-_OF_THE_APP = {"entry is loading"}
-"""What the App's own router complains of, now and then, where it is asked for a page that it is still loading."""
+_IGNORED_ERRORS = {"entry is loading"}
+"""Errors of the App's own router, when it is asked for a page that it is still loading."""
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = TIMEOUT_S) -> T:
-    """Look again until what is seen is what is wanted; fails with what was seen last."""
-    deadline = time.monotonic() + patience_s
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, timeout_s: float = TIMEOUT_S) -> T:
+    """Poll until the value is as wanted; fails with the last value."""
+    deadline = time.monotonic() + timeout_s
     while True:
         seen: T | Error
         try:
@@ -64,16 +64,16 @@ def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, patien
         except Error as error:  # the App replaced an element while it was read
             seen = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"not seen within {patience_s} s; last: {seen!r}")
+            raise AssertionError(f"not seen within {timeout_s} s; last: {seen!r}")
         time.sleep(0.05)
 
 
-def settled(look: Callable[[], T], quiet_s: float, patience_s: float = TIMEOUT_S) -> T:
-    """Look until nothing has changed for a while; fails if that never happens."""
-    deadline = time.monotonic() + patience_s
+def settled(look: Callable[[], T], quiet_s: float, timeout_s: float = TIMEOUT_S) -> T:
+    """Poll until the value has not changed for `quiet_s`; fails if that never happens."""
+    deadline = time.monotonic() + timeout_s
     seen, since = look(), time.monotonic()
     while time.monotonic() - since < quiet_s:
-        assert time.monotonic() < deadline, f"still changing after {patience_s} s; last: {seen!r}"
+        assert time.monotonic() < deadline, f"still changing after {timeout_s} s; last: {seen!r}"
         time.sleep(0.05)
         now = look()
         if now != seen:
@@ -202,7 +202,7 @@ class App:
             self._note(message.text)
 
     def _note(self, text: str) -> None:
-        if text not in _OF_THE_APP:
+        if text not in _IGNORED_ERRORS:
             self.errors.append(text)
 
 
@@ -226,6 +226,7 @@ class Form:
         """Choose from a dropdown."""
         self._after(label, "*[@role='combobox']").click()
         self._page.get_by_role("option", name=option, exact=True).click()
+        expect(self._page.get_by_role("listbox")).to_have_count(0)
 
     def submit(self) -> None:
         """Click the submit button, once it is enabled."""
@@ -256,6 +257,7 @@ class Panel:
         """Choose from a dropdown."""
         self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
         self._page.get_by_role("option", name=option, exact=True).click()
+        expect(self._page.get_by_role("listbox")).to_have_count(0)
 
     def bars(self, plot: int = 0) -> list[Bar]:
         """The bars of a bar chart, from left to right; none while it is drawn."""

@@ -1,4 +1,4 @@
-"""One App server in a process of its own, from its start to the last process of its."""
+"""The App's server in a separate process; stopping it ends all of its processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STOP_S = 15
 
 
 class AppServer:
-    """FiftyOne's App on a free port of the loopback, over the tests' own database and plugins folder.
+    """FiftyOne's App on a free port of the loopback, with the tests' database and plugins folder.
 
     Args:
         folder: an empty folder, for its log.
@@ -65,7 +65,7 @@ class AppServer:
         family: list[psutil.Process] = [self._process]
         try:
             family += self._process.children(recursive=True)
-            os.killpg(self._process.pid, signal.SIGKILL)  # it holds nothing; a polite end waits for open windows
+            os.killpg(self._process.pid, signal.SIGKILL)  # it has no state to save; SIGTERM would wait for open windows
         except (psutil.NoSuchProcess, ProcessLookupError):
             pass
         _, alive = psutil.wait_procs(family, timeout=STOP_S)

@@ -32,7 +32,7 @@ NASTY = (
     "[b](javascript:window.ran=1)",
     "![c](data:text/html,d) `e` **f**",
 )
-"""What a page that takes names for HTML or Markdown would run or draw."""
+"""Names that a page would run or draw if it did not escape HTML and Markdown."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def broken(tmp_path: Path, photos: dict[str, Path]) -> list[Path]:
     """A missing file, a truncated one, a text and an empty one, each with the name of an image."""
     paths = [tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")]
     paths[1].write_bytes(photos["flower.jpg"].read_bytes()[:9000])
-    paths[2].write_text("no image")
+    paths[2].write_text("not an image")
     paths[3].write_bytes(b"")
     return paths
 
@@ -214,14 +214,14 @@ def test_closing_the_browser_keeps_the_scores_written(
     form.fill(FIELD_LABEL, "mem")
     form.submit()
     eventually(lambda: stored(dataset, "mem")[0], lambda scores: any(score is not None for score in scores))
-    text = eventually(lambda: [label for percentage, label in app.progress if percentage])[-1]
+    label = eventually(lambda: [shown for percentage, shown in app.progress if percentage])[-1]
     app.page.close()
     settled(lambda: server.forwarded, quiet_s=4 * 8 * SECONDS_PER_IMAGE)  # some batches of 8
 
     written = {
         path: score for path, score in zip(*stored(dataset, "filepath", "mem"), strict=True) if score is not None
     }
-    assert int(text.split()[0]) <= len(written) < len(colours)
+    assert int(label.split()[0]) <= len(written) < len(colours)
     before = server.forwarded
     app = open_app(server, dataset)
     compute(app, "mem")
@@ -253,7 +253,7 @@ def test_hostile_names_and_labels_are_shown_as_text(
     names = [f"{number} {nasty}.png".replace("/", "\N{FRACTION SLASH}") for number, nasty in enumerate(NASTY)]
     paths = [tmp_path / name for name in names]
     for path in paths:
-        path.write_text("no image")
+        path.write_text("not an image")
     good = tmp_path / "good.png"
     Image.new("RGB", (32, 32), (90, 90, 160)).save(good)
     dataset = make_dataset([*paths, good])

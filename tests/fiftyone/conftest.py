@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,16 @@ from resmem_plugin.core.scoring import scorer
 from tests.models import Red, RedEngine
 
 
+def add_images(dataset: Any, paths: Iterable[Any], **fields: Any) -> None:
+    """Add images to a dataset, with the same value of each field."""
+    import fiftyone as fo
+
+    dataset.add_samples([fo.Sample(filepath=str(path), **fields) for path in paths])
+
+
 @pytest.fixture
 def dataset(database: str) -> Iterator[Any]:
-    """An empty data set of FiftyOne's, in the tests' own database."""
+    """An empty FiftyOne dataset in the tests' database."""
     import fiftyone as fo
 
     made = fo.Dataset(f"test-{uuid.uuid4().hex[:12]}")
@@ -29,13 +36,13 @@ def dataset(database: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def upright_red() -> Scorer:
-    """As `red`, but with images turned upright, as objects need them."""
+    """As `red`, but with EXIF orientation applied, as patches need it."""
     return Scorer(device="cpu", model=Red(), batch_size=4, exif_transpose=True)
 
 
 @pytest.fixture
 def reds(tmp_path: Path) -> list[str]:
-    """Ten pictures that `red` scores as 0, .1, ... .9."""
+    """Ten images that `red` scores as 0, .1, ... .9."""
     paths = [tmp_path / f"{number}.png" for number in range(10)]
     for number, path in enumerate(paths):
         Image.new("RGB", (8, 8), (round(25.5 * number), 0, 0)).save(path)
@@ -44,7 +51,7 @@ def reds(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Calibration]:
-    """In place of ResMem in int8 the mean of the red channel, as if it had been calibrated; what on is listed here."""
+    """Replaces ResMem in int8 by the mean of the red channel; lists the calibrations it is loaded with."""
     seen: list[Calibration] = []
 
     def load(weights: WeightsFile, choice: Choice, calibration: Calibration) -> RedEngine:
@@ -60,11 +67,11 @@ def calibrations(monkeypatch: pytest.MonkeyPatch) -> list[Calibration]:
 
 @pytest.fixture
 def bad(tmp_path: Path, photos: dict[str, Path]) -> dict[str, str]:
-    """Files that are no images, by what is wrong with them."""
+    """Files that cannot be read as images, by what is wrong with them."""
     paths = {name: tmp_path / f"{name}.jpg" for name in ("missing", "truncated", "text", "empty")}
     content = photos["rocket.jpg"].read_bytes()
     paths["truncated"].write_bytes(content[: len(content) // 3])
-    paths["text"].write_text("not a picture")
+    paths["text"].write_text("not an image")
     paths["empty"].touch()
     shutil.copy(photos["rocket.jpg"], tmp_path / "good.jpg")
     return {name: str(path) for name, path in paths.items()}

@@ -1,4 +1,4 @@
-"""The entry module, run as FiftyOne's loader runs it, in processes of their own."""
+"""The entry module, run as FiftyOne's loader runs it, in separate processes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def run(code: str, *options: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/").stdout.strip()
 
 
-def test_an_installed_package_is_found_where_it_is() -> None:
+def test_installed_package_is_found() -> None:
     run("before = list(sys.path); load(); load(); assert sys.path == before")
 
 
-def test_it_loads_neither_torch_nor_fiftyone() -> None:
+def test_entry_imports_neither_torch_nor_fiftyone() -> None:
     assert run("load(); print(*{'torch', 'torchvision', 'fiftyone'} & set(sys.modules))") == ""
 
 
-def test_it_hands_on_the_package_s_own_register() -> None:
+def test_entry_has_the_packages_register() -> None:
     run("first, second = load(), load(); import resmem_plugin.fiftyone as home; assert first is not second\n"
         "assert first.register is second.register is home.register")  # fmt: skip
 
@@ -47,7 +47,7 @@ def test_a_checkout_is_found_once_and_last() -> None:
     assert found == f"1 {ROOT}"
 
 
-def test_a_link_leads_to_the_checkout(tmp_path: Path) -> None:
+def test_linked_checkout_is_found(tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(ROOT)
     entry = tmp_path / "linked" / ENTRY.relative_to(ROOT)
     found = run(f"{NOT_INSTALLED}load({str(entry)!r}); print(sys.modules['resmem_plugin'].__file__)", "-I", "-S")

@@ -1,4 +1,4 @@
-"""Data sets and App users that mean no good: nothing they say is markup, and no operator reads what they name."""
+"""Hostile datasets and App users: their texts are escaped, and operators read no files that they name."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ ANSWERS = {
     *("memorability_field", "patches_field", "overwrite", "batch_size", "num_workers", "device", "precision"),
     *("order", "which", "amount", "count", "percent", "low", "high", "class_field", "result", "name"),
 }
-"""All that the operators ask an App user."""
+"""All inputs of the operators' forms."""
 
 
 def _elements(markdown: str) -> set[str]:
-    """The kinds of element that the App, which reads CommonMark, would make of a text."""
+    """The kinds of CommonMark element that the App would render for a text."""
     kinds: set[str] = set()
     for token in MarkdownIt("commonmark", {"html": True}).parse(markdown):
         kinds.update(kind.type for kind in (token, *(token.children or ())))
@@ -52,7 +52,7 @@ def _elements(markdown: str) -> set[str]:
 
 
 @pytest.mark.parametrize("text", MARKUP)
-def test_names_and_errors_are_no_markup(text: str) -> None:
+def test_names_and_errors_are_escaped(text: str) -> None:
     assert _elements(f"It is {escape_markdown(text)}.") == {"paragraph", "inline", "text"}
     assert _elements(f"It is {code_span(text)}.") == {"paragraph", "inline", "text", "code_inline"}
     assert "\x1b" not in escape_markdown(text) + code_span(text)
@@ -70,7 +70,7 @@ def _context(dataset: Any, params: dict[str, Any]) -> ExecutionContext:
 
 
 def _markdown(shown: Any) -> list[str]:
-    """The texts in what an operator or panel shows that the App reads as Markdown."""
+    """The texts of an operator's or panel's output that the App renders as Markdown."""
     if isinstance(shown, list):
         return [text for item in shown for text in _markdown(item)]
     if not isinstance(shown, dict):
@@ -82,7 +82,7 @@ def _markdown(shown: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("text", MARKUP)
-def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: Scorer, text: str) -> None:
+def test_dataset_info_is_escaped(dataset: Any, reds: list[str], red: Scorer, text: str) -> None:
     dataset.add_sample(fo.Sample(filepath=reds[0]))
     compute_memorability(dataset, scorer=red)
     field = dataset.get_field("memorability")
@@ -95,33 +95,33 @@ def test_what_a_data_set_says_is_no_markup(dataset: Any, reds: list[str], red: S
     desk.event("on_load")
     panel = desk.panel.render(_PanelContext(desk.state)).to_json()
     shown = [*_markdown(info.resolve_output(context).to_json()), *_markdown(panel)]
-    assert any("provenance" in told for told in shown)
-    for told in shown:
-        assert not _elements(told) & {"image", "link", "html_inline", "html_block"}
+    assert any("provenance" in text for text in shown)
+    for text in shown:
+        assert not _elements(text) & {"image", "link", "html_inline", "html_block"}
 
 
 class _PanelContext:
-    """What `render` asks of its context."""
+    """The part of a context that `render` uses."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.panel = self
         self.get_state = state.get
 
 
-def test_a_failures_name_is_no_markup(dataset: Any, stand_in: Scorer) -> None:
+def test_names_of_failed_images_are_escaped(dataset: Any, stand_in: Scorer) -> None:
     names = [f"/none/{text.replace('/', '_')}" for text in MARKUP]
     dataset.add_samples([fo.Sample(filepath=f"{name}.png") for name in names])
     operator = foo.get_operator(f"{PLUGIN}/compute_memorability")
     steps = [step.body.to_json() for step in operator.execute(_context(dataset, {}))]
     (shown,) = [step["params"] for step in steps if step["operator_uri"] == "show_output"]
-    told = _markdown(shown)
-    assert any("**Failed**" in text for text in told)
-    for text in told:
+    texts = _markdown(shown)
+    assert any("**Failed**" in text for text in texts)
+    for text in texts:
         assert not _elements(text) & {"image", "link", "html_inline", "html_block"}
 
 
 class _Answers(dict[str, Any]):
-    """The answers of a form, which remembers what it was asked for."""
+    """A form's parameters, which record what is read from them."""
 
     asked: set[str]
 
@@ -135,10 +135,10 @@ class _Answers(dict[str, Any]):
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_operators_take_no_paths(
+def test_operators_accept_no_paths(
     dataset: Any, reds: list[str], stand_in: Scorer, operator: Any, tmp_path: Path
 ) -> None:
-    """An App user who sends what no form asks for reads no file, writes none and loads nothing."""
+    """Parameters that no form has cannot read or write files or load anything."""
     dataset.add_samples([fo.Sample(filepath=path) for path in reds])
     compute_memorability(dataset, scorer=stand_in)
     evil, made = tmp_path / "evil.pt", tmp_path / "made"
@@ -164,7 +164,7 @@ def test_operators_take_no_paths(
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "$where", "a.b", "memorability\x00", "filepath", "_id", "", " "])
 @pytest.mark.parametrize("operator", ["sort_by_memorability", "select_by_memorability", "delete_memorability"])
-def test_fields_are_named_and_not_made_up(dataset: Any, reds: list[str], red: Scorer, operator: str, name: str) -> None:
+def test_invalid_fields_are_rejected(dataset: Any, reds: list[str], red: Scorer, operator: str, name: str) -> None:
     dataset.add_sample(fo.Sample(filepath=reds[0]))
     compute_memorability(dataset, scorer=red)
     schema = json.dumps(sorted(dataset.get_field_schema()))
@@ -177,10 +177,10 @@ def test_fields_are_named_and_not_made_up(dataset: Any, reds: list[str], red: Sc
     assert json.dumps(sorted(dataset.get_field_schema())) == schema
 
 
-def test_urls_are_bounded_here_too(
+def test_url_limits_apply_to_datasets(
     web: WebServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """FiftyOne makes local paths of its samples' URLs, but takes a model that reads them."""
+    """FiftyOne turns its samples' URLs into local paths, but accepts a model that reads them."""
     monkeypatch.setenv("RESMEM_TIMEOUT_S", "0.3")
     monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(IMAGE) + 1))
     model = MemorabilityModel(scorer=Scorer(device="cpu", model=Red()))

@@ -30,7 +30,7 @@ def colours() -> MemorabilityModel:
 
 @pytest.fixture
 def flats(tmp_path: Path) -> list[Path]:
-    """Six pictures, of which `red` scores the nth as n / 5."""
+    """Six images, of which `red` scores the nth as n / 5."""
     paths = [tmp_path / f"{value}.png" for value in range(0, 256, 51)]
     for path in paths:
         Image.fromarray(flat(int(path.stem))).save(path)
@@ -52,7 +52,7 @@ def interleaved(good: list[Path], bad: dict[str, str]) -> list[Path | str]:
 
 @pytest.mark.weights
 @pytest.mark.parametrize(("batch_size", "num_workers"), [(None, 0), (4, 2), (100, 0)])
-def test_the_scorers_numbers_whatever_lies_between(
+def test_apply_model_scores_equal_those_of_the_scorer(
     dataset: Any,
     scorer: Scorer,
     photos: dict[str, Path],
@@ -78,7 +78,7 @@ def test_the_scorers_numbers_whatever_lies_between(
 
 @pytest.mark.weights
 @pytest.mark.parametrize(("batch_size", "num_workers"), [(1, 0), (4, 2)])
-def test_embeddings_whatever_lies_between(
+def test_compute_embeddings_equal_those_of_the_scorer(
     dataset: Any, scorer: Scorer, photos: dict[str, Path], bad: dict[str, str], batch_size: int, num_workers: int
 ) -> None:
     import fiftyone as fo
@@ -111,7 +111,7 @@ def test_embeddings_of_good_images_are_an_array(dataset: Any, colours: Memorabil
     assert embeddings == pytest.approx(np.repeat(np.arange(6)[:, None] / 5, 3, axis=1), abs=1e-6)
 
 
-def test_visualizations_leave_bad_images_out(
+def test_visualizations_skip_unreadable_images(
     dataset: Any, colours: MemorabilityModel, flats: list[Path], bad: dict[str, str]
 ) -> None:
     import fiftyone.brain as fob
@@ -176,7 +176,7 @@ def test_arrays_and_pil_images(colours: MemorabilityModel, caplog: pytest.LogCap
         colours.embed(b"no image")
 
 
-def test_nan_from_the_network_is_no_score(caplog: pytest.LogCaptureFixture) -> None:
+def test_nan_of_the_network_becomes_none(caplog: pytest.LogCaptureFixture) -> None:
     def model(x: Tensor) -> Tensor:
         return torch.where(x[:, 0, 0, 0] > 0, x[:, 0, 0, 0], math.nan)
 
@@ -204,7 +204,7 @@ def test_batches_are_no_larger_than_the_scorers(flats: list[Path]) -> None:
     assert sizes == [4, 2]
 
 
-def test_another_field_may_hold_the_paths(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
+def test_field_mapping_of_filepath(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
     add(dataset, flats[:1], thumbnail=str(flats[1]))
     options: dict[str, Any] = {"num_workers": 0, "progress": False}
     dataset.apply_model(colours, "memorability", filepath="thumbnail", **options)
@@ -221,9 +221,7 @@ def test_a_view_of_patches_is_refused(dataset: Any, colours: MemorabilityModel, 
         dataset.to_patches("objects").apply_model(colours, "memorability", num_workers=0, progress=False)
 
 
-def test_the_field_stays_as_it_was_where_an_image_went_bad(
-    dataset: Any, colours: MemorabilityModel, flats: list[Path]
-) -> None:
+def test_field_is_unchanged_for_unreadable_images(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
     add(dataset, flats[:2], memorability=0.9)
     flats[0].unlink()
     dataset.apply_model(colours, "memorability", batch_size=2, num_workers=0, progress=False)
@@ -240,7 +238,7 @@ def test_a_network_without_embeddings(dataset: Any, red: Scorer, flats: list[Pat
         model.embed_all([flat(1)])
 
 
-def test_what_crosses_to_other_processes_holds_no_network(colours: MemorabilityModel, flats: list[Path]) -> None:
+def test_get_item_pickles_without_the_network(colours: MemorabilityModel, flats: list[Path]) -> None:
     pickled = pickle.dumps((colours.build_get_item({"filepath": "thumbnail"}), colours.collate_fn))
     assert len(pickled) < 1000
     read, collate = pickle.loads(pickled)
@@ -251,7 +249,7 @@ def test_what_crosses_to_other_processes_holds_no_network(colours: MemorabilityM
     assert colours.predict_all([loaded]) == pytest.approx([0.2])
 
 
-def test_any_failure_costs_its_own_image_only(red: Scorer) -> None:
+def test_any_error_affects_only_its_own_image(red: Scorer) -> None:
     class Broken(Image.Image):
         def load(self) -> Any:
             raise RuntimeError("the decoder fell over")
@@ -275,7 +273,7 @@ def test_the_readers_options_reach_the_data_loaders(dataset: Any, tmp_path: Path
         assert dataset.values("memorability") == pytest.approx([expected], abs=0.05)
 
 
-def test_options_are_the_scorers(red: Scorer) -> None:
+def test_scorer_excludes_other_options(red: Scorer) -> None:
     with pytest.raises(OptionError, match="scorer brings its own device"):
         MemorabilityModel(scorer=red, device="cpu")
     with pytest.raises(OptionError, match="device must be"):

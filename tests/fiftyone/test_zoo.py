@@ -25,7 +25,7 @@ LICENCE = "University of Chicago ResMem Non-commercial License"
 
 @pytest.fixture
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model zoo of the test's own, with nothing of ours in it."""
+    """An empty model zoo for the test."""
     import fiftyone as fo
 
     folder = tmp_path / "zoo"
@@ -53,7 +53,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def apply_as_the_operator_does(samples: Any, label_field: str, **form: Any) -> None:
-    """What `@voxel51/zoo/apply_zoo_model` does once its form is filled in, in this process."""
+    """Do what `@voxel51/zoo/apply_zoo_model` does with its form's parameters, in this process."""
     import fiftyone.zoo as foz
 
     zoo_model = foz.get_zoo_model(NAME)
@@ -102,7 +102,7 @@ def test_a_folder_in_the_zoo_is_a_source(
 @pytest.mark.weights
 @pytest.mark.parametrize("inside", ["", "resmem-plugin-main/resmem_plugin/fiftyone/zoo"])
 def test_a_zip_on_the_web_is_a_source(inside: str, zoo: Path, server: tuple[str, Path], tmp_path: Path) -> None:
-    """Of the folder, and of a whole repository, as GitHub serves it."""
+    """A zip of the folder, and one of a whole repository, as from GitHub."""
     import fiftyone.zoo as foz
 
     address, served = server
@@ -122,7 +122,7 @@ def test_a_zip_on_the_web_is_a_source(inside: str, zoo: Path, server: tuple[str,
     assert NAME not in foz.list_zoo_models()
 
 
-def test_the_form_has_our_options(zoo: Path) -> None:
+def test_zoo_form_has_the_options(zoo: Path) -> None:
     import fiftyone.zoo as foz
     from fiftyone.operators import types
 
@@ -147,7 +147,7 @@ def test_missing_weights_are_named_and_nothing_is_downloaded(zoo: Path, monkeypa
 
 
 @pytest.mark.weights
-def test_a_folder_that_cannot_be_written_to_is_no_hindrance(zoo: Path) -> None:
+def test_read_only_zoo_folder_is_ignored(zoo: Path) -> None:
     import fiftyone.zoo as foz
 
     (copy(zoo / NAME) / "weights-found.json").mkdir()  # also in the way of root
@@ -167,17 +167,17 @@ def test_options_are_checked(zoo: Path) -> None:
     "call", ["download_model('resmem/memorability', 'x')", "load_model('resmem/memorability', 'x')"]
 )
 def test_a_missing_package_is_named(call: str, tmp_path: Path) -> None:
-    """In a Python that has nothing but its standard library."""
+    """In a Python with its standard library only."""
     copy(tmp_path / "zoo")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import zoo; zoo.{call}"
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False, capture_output=True, text=True)
     assert run.returncode == 1
-    assert 'does not have: pip install "resmem-plugin[fiftyone,weights]"' in run.stderr.splitlines()[-1]
+    assert 'is not installed: pip install "resmem-plugin[fiftyone,weights]"' in run.stderr.splitlines()[-1]
     assert list(tmp_path.glob("x")) == []
 
 
-def test_the_manifest_names_no_place_of_its_own() -> None:
-    """FiftyOne writes the address there from which a copy came."""
+def test_manifest_has_no_url() -> None:
+    """FiftyOne adds the URL of a downloaded copy."""
     manifest = json.loads((SOURCE / "manifest.json").read_text())
     assert "url" not in manifest
     assert manifest["name"] == manifest["models"][0]["base_name"] == NAME

@@ -163,13 +163,13 @@ class SelectByMemorability(foo.Operator):
 
 
 def _saved_view_name_error(dataset: Any, name: str) -> str | None:
-    """Why a view cannot be saved under a name: FiftyOne turns it into part of a URL, which may be empty or taken."""
+    """Why a view cannot be saved under a name: FiftyOne turns it into part of a URL, which may be empty or in use."""
     try:
         slug = to_slug(name)
     except ValueError as error:
         return f"{error}: choose another name"
-    taken = [view for view in dataset.list_saved_views() if to_slug(view) == slug]
-    return f"there is a saved view {taken[0]!r} already: choose another name, or delete it" if taken else None
+    existing = [view for view in dataset.list_saved_views() if to_slug(view) == slug]
+    return f"there is a saved view {existing[0]!r} already: choose another name, or delete it" if existing else None
 
 
 def _selection(ctx: Any) -> dict[str, Any]:

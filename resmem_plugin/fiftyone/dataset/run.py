@@ -236,7 +236,7 @@ class ScoringRun:
         return f"the {self._scored} images scored before are stored, and another run continues from there"
 
     def _check_provenance(self, overwrite: bool, stored: int, selected: int) -> bool:
-        """Whether scores of another provenance are to be cleared: two in one field could not be told apart."""
+        """Whether scores of another provenance are to be cleared: two in one field could not be distinguished."""
         known = self.field.provenance
         if not stored or (known is not None and known.id == self.provenance.id):
             return False

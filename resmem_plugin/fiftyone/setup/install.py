@@ -1,4 +1,4 @@
-"""Make the installed package known to FiftyOne: a small folder among FiftyOne's plugins that leads to this package."""
+"""Installs the plugin: writes a small folder into FiftyOne's plugins folder that imports this package."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ NAME = "@resmem/memorability"
 _ENTRY = "resmem_plugin/fiftyone/entry.py"
 _FILES = ("requirements.txt", "assets/memorability-light.svg", "assets/memorability-dark.svg", _ENTRY, "fiftyone.yml")
 _MARKER = "installed-by-resmem.json"
-"""Tells the folders that `install` wrote from those that people linked, downloaded or copied."""
+"""The file that marks a folder as written by `install`, not linked, downloaded or copied."""
 
 
 @dataclass(frozen=True)
 class PluginCopy:
-    """A copy of the plugin among FiftyOne's plugins.
+    """A copy of the plugin in FiftyOne's plugins folder.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         ours: whether `install` wrote it.
     """
 
@@ -37,22 +37,22 @@ class PluginCopy:
 
     @property
     def current(self) -> bool:
-        """Whether it holds what the package of today would write; what others put there is theirs to keep up."""
+        """Whether its files are those of the installed package; always True for copies that `install` did not write."""
         return not self.ours or all(_content(self.folder / name) == _content(_source(name)) for name in _FILES)
 
     @property
     def removal(self) -> str:
-        """How to remove it."""
+        """The command that removes it."""
         if self.ours:
             return "resmem plugin uninstall"
         plugins = plugins_folder()
-        places = [place for place in (self.folder, *self.folder.parents) if place.is_relative_to(plugins)]
-        link = next((place for place in places if place != plugins and place.is_symlink()), None)
+        paths = [path for path in (self.folder, *self.folder.parents) if path.is_relative_to(plugins)]
+        link = next((path for path in paths if path != plugins and path.is_symlink()), None)
         return f"rm '{link}', a link" if link else f"fiftyone plugins delete {NAME}"
 
 
 def find_copies() -> list[PluginCopy]:
-    """The copies of the plugin that FiftyOne finds; it loads the first one and passes the others over.
+    """The copies of the plugin that FiftyOne finds; it loads the first and ignores the others.
 
     Raises:
         MissingPackageError: if FiftyOne is not installed.
@@ -66,7 +66,7 @@ def find_copies() -> list[PluginCopy]:
 
 
 def is_disabled() -> bool:
-    """Whether the plugin is switched off in FiftyOne's settings."""
+    """Whether the plugin is disabled in FiftyOne's settings."""
     import_fiftyone()
     import fiftyone.plugins as fop
 
@@ -74,34 +74,34 @@ def is_disabled() -> bool:
 
 
 def install() -> Path:
-    """Write the plugin's folder among FiftyOne's plugins, or bring it up to date; returns the folder.
+    """Write the plugin into FiftyOne's plugins folder, or update it; returns its folder.
 
     Raises:
         MissingPackageError: if FiftyOne is not installed.
-        ResMemError: if FiftyOne has another copy of the plugin, something else is in the folder's place, or the folder
-            cannot be written.
+        ResMemError: if FiftyOne has another copy of the plugin, the folder exists with other content, or it cannot be
+            written.
     """
     folder = _plugin_folder()
     for copy in find_copies():
         if not copy.ours:
             raise ResMemError(
-                f"FiftyOne has this plugin already, in {copy.folder}, not from `resmem plugin install`: use that one, "
+                f"FiftyOne has this plugin already, in {copy.folder}, not from `resmem plugin install`: use that copy, "
                 f"or remove it ({copy.removal}) and install again"
             )
     if os.path.lexists(folder) and not _is_ours(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise ResMemError(f"{folder} is in the plugin's place, and is not from `resmem plugin install`: move it away")
+        raise ResMemError(f"{folder} exists, but is not from `resmem plugin install`: move it elsewhere")
     try:
         write(folder)
     except OSError as error:
         raise ResMemError(
-            f"{folder} cannot be written ({error.strerror or error}): mend that, or set FIFTYONE_PLUGINS_DIR to a "
-            "folder that can be"
+            f"{folder} cannot be written ({error.strerror or error}): fix its permissions, or set FIFTYONE_PLUGINS_DIR "
+            "to a folder that can be written"
         ) from error
     return folder
 
 
 def uninstall() -> Path | None:
-    """Remove what `install` wrote, and nothing else; returns the folder, or None if there was none.
+    """Remove the files that `install` wrote, and no others; returns the folder, or None if there was none.
 
     Raises:
         MissingPackageError: if FiftyOne is not installed.
@@ -111,7 +111,7 @@ def uninstall() -> Path | None:
     removed = [copy.folder for copy in copies if copy.ours]
     if copies and not removed:
         raise ResMemError(
-            f"the plugin in {copies[0].folder} is not from `resmem plugin install`, and stays; to remove it: "
+            f"the plugin in {copies[0].folder} is not from `resmem plugin install`, and was not removed; to remove it: "
             f"{copies[0].removal}"
         )
     for folder in removed:
@@ -120,10 +120,10 @@ def uninstall() -> Path | None:
 
 
 def write(folder: Path) -> None:
-    """Write the plugin's files; the manifest comes last, so that FiftyOne never finds half a plugin."""
+    """Write the plugin's files, the manifest last, so that FiftyOne never finds an incomplete plugin."""
     folder.mkdir(parents=True, exist_ok=True)
-    mark = {"package": "resmem-plugin", "version": package_version(), "files": _FILES}
-    _write(folder / _MARKER, json.dumps(mark, indent=2).encode())
+    marker = {"package": "resmem-plugin", "version": package_version(), "files": _FILES}
+    _write(folder / _MARKER, json.dumps(marker, indent=2).encode())
     for name in _FILES:
         _write(folder / name, _source(name).read_bytes())
 
@@ -144,7 +144,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _source(name: str) -> Path:
-    """Where a file of the plugin is: in the wheel, or in the checkout that an editable install runs from."""
+    """The path of a file of the plugin, in the wheel or in the checkout of an editable install."""
     package = Path(__file__).resolve().parents[1]
     if name == _ENTRY:
         return package / "entry.py"
@@ -153,12 +153,12 @@ def _source(name: str) -> Path:
 
 
 def plugins_folder() -> Path:
-    """Where FiftyOne looks for plugins."""
+    """The folder in which FiftyOne looks for plugins."""
     return Path(os.path.abspath(import_fiftyone().config.plugins_dir))
 
 
 def _plugin_folder() -> Path:
-    """The folder that `fiftyone plugins download` would choose, too."""
+    """The same folder that `fiftyone plugins download` would use."""
     return plugins_folder().joinpath(*NAME.split("/"))
 
 
@@ -170,14 +170,14 @@ def _remove(folder: Path) -> None:
     real = folder.resolve()
     for name in _manifest_files(folder):
         path = folder / name
-        if path.parent.resolve().is_relative_to(real):  # not through a link that leads elsewhere
+        if path.parent.resolve().is_relative_to(real):  # not through a link to another folder
             path.unlink(missing_ok=True)
     for compiled in (folder / _ENTRY).parent.glob("__pycache__/entry.*.pyc"):
         compiled.unlink()
     (folder / _MARKER).unlink(missing_ok=True)
     emptied = [path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
     for empty in [*sorted(emptied, reverse=True), folder, folder.parent]:
-        with contextlib.suppress(OSError):  # something of somebody else's is in it
+        with contextlib.suppress(OSError):  # it has other files
             empty.rmdir()
 
 
@@ -190,7 +190,7 @@ def _manifest_files(folder: Path) -> Iterator[str]:
 
 
 def import_fiftyone() -> Any:
-    """The library, which needs seconds to load.
+    """Import FiftyOne, which takes seconds; returns the module.
 
     Raises:
         MissingPackageError: if it is not installed.

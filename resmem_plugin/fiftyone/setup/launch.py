@@ -1,4 +1,4 @@
-"""A folder of pictures, scored and opened in the FiftyOne App: what `resmem app` does."""
+"""Opens a folder of scored images in the FiftyOne App, for `resmem app`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from resmem_plugin.fiftyone.setup.database import find_database
 from resmem_plugin.fiftyone.setup.install import find_copies, import_fiftyone, plugins_folder, write
 
 _FOLDER_INFO = "resmem_folder"
-"""Where a data set's info tells the folder it was made from."""
+"""The key in a dataset's info for the folder that it was created from."""
 
 _PANEL = "memorability_panel"
 
 
 def check_address(address: str, port: int) -> None:
-    """See whether the App can be served there, before anything is scored.
+    """Check that the App can be served at an address, before anything is scored.
 
     Raises:
         OptionError: if something else listens on the port, or this machine does not have the address.
@@ -31,8 +31,8 @@ def check_address(address: str, port: int) -> None:
         socket.create_server((address, port), family=family).close()
     except OSError as error:
         raise OptionError(
-            f"the App cannot be served at {address}, port {port} ({error.strerror}): close what is there, another App "
-            "perhaps, or name a free port with --port, an address of this machine with --address"
+            f"the App cannot be served at {address}, port {port} ({error.strerror}): close the program that uses "
+            "the port, perhaps another App, or pass a free port with --port, an address of this machine with --address"
         ) from error
 
 
@@ -50,49 +50,49 @@ def connect() -> Any:
     except Exception as error:  # pymongo's, FiftyOne's own, a timeout, a folder that cannot be written
         raise ResMemError(
             f"FiftyOne's database does not answer ({type(error).__name__}: {str(error).partition(chr(10))[0]}): "
-            f"{os.path.join(fo.config.database_dir, 'log', 'mongo.log')} may say why; FIFTYONE_DATABASE_DIR names "
-            "another folder for it, FIFTYONE_DATABASE_URI a server of your own"
+            f"{os.path.join(fo.config.database_dir, 'log', 'mongo.log')} may say why; set FIFTYONE_DATABASE_DIR to "
+            "another folder for it, or FIFTYONE_DATABASE_URI to your own server"
         ) from error
     return fo
 
 
 def folder_dataset(folder: str, images: Sequence[str], *, name: str | None = None) -> tuple[Any, int]:
-    """The persistent data set that belongs to a folder, made or gone on with, holding all of `images`.
+    """Create the persistent dataset of a folder, or load it, and add the images that it does not have yet.
 
     Args:
-        folder: what the data set is made from; its name is the data set's.
-        images: paths of files in it; those that the data set has are not added again.
-        name: another name for the data set.
+        folder: the folder; the dataset is named after it.
+        images: paths of files in the folder.
+        name: another name for the dataset.
 
     Returns:
-        The data set, and how many images it cannot hold because their names are not UTF-8.
+        The dataset, and how many images were not added because their paths are not UTF-8.
 
     Raises:
-        OptionError: if the name is taken by a data set that was not made from this folder, or cannot be one.
+        OptionError: if a dataset of this name exists that was not created from this folder, or the name is invalid.
     """
     fo = connect()
     origin = os.path.realpath(folder)
     name = name or os.path.basename(origin)
     if not name:
-        raise OptionError(f"{folder} has no name to give to the data set: give it one with --name")
+        raise OptionError(f"{folder} has no name to use for the dataset: choose one with --name")
     if fo.dataset_exists(name):
         dataset = fo.load_dataset(name)
         if len(dataset) and dataset.info.get(_FOLDER_INFO) != origin:
             raise OptionError(
-                f"FiftyOne has a data set {name!r} already, made from "
-                f"{dataset.info.get(_FOLDER_INFO, 'something else')}: name this one differently with --name"
+                f"FiftyOne already has a dataset {name!r}, created from "
+                f"{dataset.info.get(_FOLDER_INFO, 'something else')}: choose another name with --name"
             )
     else:
         try:
             dataset = fo.Dataset(name)
-        except ValueError as error:  # FiftyOne makes a part of a URL of it, which may be empty or taken
-            raise OptionError(f"FiftyOne does not take {name!r} as a name ({error}): choose one with --name") from error
+        except ValueError as error:  # the name becomes part of a URL, which may be empty or exist already
+            raise OptionError(f"FiftyOne rejects the name {name!r} ({error}): choose another with --name") from error
     dataset.persistent = True
     dataset.info[_FOLDER_INFO] = origin
     dataset.save()
     paths = [path for path in map(os.path.abspath, images) if _is_utf8(path)]
-    there = set(dataset.values("filepath"))
-    dataset.add_samples([fo.Sample(filepath=path) for path in paths if path not in there], progress=False)
+    existing = set(dataset.values("filepath"))
+    dataset.add_samples([fo.Sample(filepath=path) for path in paths if path not in existing], progress=False)
     return dataset, len(images) - len(paths)
 
 
@@ -106,9 +106,9 @@ def _is_utf8(path: str) -> bool:
 
 @contextlib.contextmanager
 def ensure_plugin() -> Iterator[bool]:
-    """Make sure that an App started in this context has the plugin; gives whether it would have had it anyway.
+    """Ensure that an App started in this context has the plugin; yields whether the plugin was installed already.
 
-    If not, FiftyOne is shown a passing folder that holds this plugin, and links to those that the person has.
+    If it was not, FiftyOne uses a temporary plugins folder with this plugin and links to the installed ones.
     """
     fo = import_fiftyone()
     if find_copies():
@@ -132,7 +132,7 @@ def ensure_plugin() -> Iterator[bool]:
 
 @contextlib.contextmanager
 def app_session(dataset: Any, field: str, *, address: str, port: int, browser: bool) -> Iterator[Any]:
-    """Serve the App, the most memorable first and the panel beside the grid; gives FiftyOne's session.
+    """Serve the App, with the most memorable images first and the panel beside the grid; yields FiftyOne's session.
 
     Raises:
         ResMemError: if the App does not start.
@@ -147,15 +147,15 @@ def app_session(dataset: Any, field: str, *, address: str, port: int, browser: b
         orientation="horizontal",
         sizes=[0.6, 0.4],
     )
-    if not dataset.app_config.active_fields:  # the score on every picture; whoever chose otherwise keeps that
+    if not dataset.app_config.active_fields:  # show the score on every image, unless fields were selected before
         dataset.app_config.active_fields = fo.ActiveFields(paths=[field])
         dataset.save()
     view = dataset.sort_by(field, reverse=True)
     try:
         session = fo.Session(view=view, spaces=spaces, address=address, port=port, remote=not browser)
-    except Exception as error:  # a server that ends at once shows as FiftyOne's timeout
+    except Exception as error:  # FiftyOne reports a server that exits at once as a timeout
         raise ResMemError(
-            f"FiftyOne's App did not start ({type(error).__name__}: {error}): `fiftyone app launch` may tell more"
+            f"FiftyOne's App did not start ({type(error).__name__}: {error}): `fiftyone app launch` may show more"
         ) from error
     try:
         yield session

@@ -27,13 +27,13 @@ class PanelDriver:
         asked = []
         for invoked in executor.to_json()["requests"]:
             asked.append(invoked["operator_uri"])
-            told = invoked["params"]
+            params = invoked["params"]
             if asked[-1] == "patch_panel_state":
-                self.state.update(told["state"])
+                self.state.update(params["state"])
             elif asked[-1] == "patch_panel_data":
-                self.data.update(told["data"])
+                self.data.update(params["data"])
             elif asked[-1] == "show_panel_output":
-                self.layout = told["output"]
+                self.layout = params["output"]
             elif asked[-1] == "set_view":
-                self.view = fo.DatasetView._build(self.dataset, told["view"])
+                self.view = fo.DatasetView._build(self.dataset, params["view"])
         return asked

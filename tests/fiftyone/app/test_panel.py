@@ -28,7 +28,7 @@ def open_panel(dataset: Any) -> PanelDriver:
     return PanelDriver(foo.get_operator("@resmem/memorability/memorability_panel"), dataset)
 
 
-def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
+def test_panel_shows_distribution_and_bar_filters_view(scored: Any) -> None:
     desk = open_panel(scored)
     desk.event("on_load")
     assert desk.state["field"] == "memorability"
@@ -47,7 +47,7 @@ def test_it_shows_the_view_and_cuts_it(scored: Any) -> None:
     assert len(desk.view) == 6
 
 
-def test_a_box_cuts_from_its_first_bar_to_its_last(scored: Any) -> None:
+def test_box_selection_filters_view(scored: Any) -> None:
     desk = open_panel(scored)
     desk.event("on_load")
     (bars,) = desk.data["histogram"]
@@ -59,7 +59,7 @@ def test_a_box_cuts_from_its_first_bar_to_its_last(scored: Any) -> None:
     assert "set_view" not in desk.event("on_bar")
 
 
-def test_its_buttons(scored: Any) -> None:
+def test_sort_and_failed_buttons(scored: Any) -> None:
     desk = open_panel(scored)
     desk.event("on_load")
     desk.event("on_most")
@@ -79,8 +79,8 @@ def test_means_by_class(scored: Any) -> None:
     assert means == {"a": pytest.approx(0.65), "b": pytest.approx(2.2 / 3), None: None}
 
 
-def test_a_late_word_from_before_a_choice_does_not_undo_it(scored: Any) -> None:
-    """The App sends some with the state that was before, again and again if they change it."""
+def test_late_events_do_not_undo_a_choice(scored: Any) -> None:
+    """The App answers a change of state with events that still have the previous state."""
     scored.clone_sample_field("memorability", "again")
     again = scored.get_field("again")
     again.info = {PROVENANCE_INFO: {}}
@@ -96,7 +96,7 @@ def test_a_late_word_from_before_a_choice_does_not_undo_it(scored: Any) -> None:
     assert (desk.state["field"], desk.state["class_field"]) == ("again", "other")
 
 
-def test_where_nothing_is_scored_it_offers_to(dataset: Any) -> None:
+def test_panel_without_scores_opens_the_form(dataset: Any) -> None:
     dataset.add_sample(fo.Sample(filepath="a.png"))
     desk = open_panel(dataset)
     desk.event("on_load")
@@ -108,7 +108,7 @@ def test_where_nothing_is_scored_it_offers_to(dataset: Any) -> None:
     assert desk.state["field"] == "memorability"
 
 
-def test_what_goes_wrong_is_shown(scored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_panel_shows_errors(scored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = open_panel(scored)
     desk.event("on_load")
 
@@ -123,7 +123,7 @@ def test_what_goes_wrong_is_shown(scored: Any, monkeypatch: pytest.MonkeyPatch) 
     assert desk.state["problem"] is None
 
 
-def test_objects_in_a_view_of_patches(dataset: Any) -> None:
+def test_panel_of_a_patches_view(dataset: Any) -> None:
     boxes = [fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=score) for score in (0.5, 0.7)]
     dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=boxes)))
     dataset.add_dynamic_sample_fields()
@@ -140,7 +140,7 @@ def test_objects_in_a_view_of_patches(dataset: Any) -> None:
     assert len(desk.view) == 2
 
 
-def test_scores_that_another_tool_wrote(dataset: Any) -> None:
+def test_panel_ignores_scores_out_of_range(dataset: Any) -> None:
     for number, score in enumerate([0.5, 0.7, float("nan"), float("inf"), -3000.0, 70.0]):
         dataset.add_sample(fo.Sample(filepath=f"{number}.png", memorability=score))
     desk = open_panel(dataset)
@@ -151,7 +151,7 @@ def test_scores_that_another_tool_wrote(dataset: Any) -> None:
     assert len(desk.state["edges"]) <= 51
 
 
-def test_where_only_objects_are_scored_it_says_so(dataset: Any) -> None:
+def test_panel_names_fields_with_scored_patches(dataset: Any) -> None:
     box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=0.5)
     dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=[box])))
     dataset.add_dynamic_sample_fields()
@@ -160,7 +160,7 @@ def test_where_only_objects_are_scored_it_says_so(dataset: Any) -> None:
     assert desk.state["objects"] == ["gt"]
 
 
-def test_it_follows_the_slice_of_a_group(dataset: Any) -> None:
+def test_panel_follows_the_group_slice(dataset: Any) -> None:
     dataset.add_group_field("group", default="left")
     for score in (0.2, 0.4):
         group = fo.Group()

@@ -1,4 +1,4 @@
-"""What a run needs goes away while it runs: the database, the weights."""
+"""The database or the weights disappear during a run."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def stoppable(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def process(stoppable: Database) -> Iterator[subprocess.Popen[str]]:
-    """Makes a data set of 30 pictures and scores it, each time it is told to; waits for an answer at the tenth."""
+    """Scores a dataset of 30 images on each request; waits for an answer at the tenth."""
     address = f"mongodb://127.0.0.1:{stoppable.port}/?serverSelectionTimeoutMS=10000"
     paths = [stoppable.folder / f"{number}.png" for number in range(30)]
     for number, path in enumerate(paths):
@@ -113,7 +113,7 @@ def process(stoppable: Database) -> Iterator[subprocess.Popen[str]]:
 
 
 def _asked(process: subprocess.Popen[str], question: str) -> str:
-    """Wait for a question; gives it in full."""
+    """Wait for a question; returns its line."""
     assert process.stdout is not None
     line = process.stdout.readline().rstrip()
     assert line.startswith(question), line
@@ -127,7 +127,7 @@ def _answer(process: subprocess.Popen[str], answer: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_database_is_stopped_and_started(
+def test_database_restart_is_survived(
     process: subprocess.Popen[str], stoppable: Database, number: signal.Signals
 ) -> None:
     (stoppable.folder / "forwarded").write_bytes(b"")
@@ -141,14 +141,14 @@ def test_the_database_is_stopped_and_started(
     assert (stoppable.folder / "forwarded").stat().st_size == 30  # nothing was scored twice
 
 
-def test_the_database_stays_away(process: subprocess.Popen[str], stoppable: Database) -> None:
+def test_database_failure_is_reported_and_run_resumed(process: subprocess.Popen[str], stoppable: Database) -> None:
     _asked(process, "next")
     _answer(process, "run")
     _asked(process, "tenth")
     stoppable.stop(signal.SIGKILL)
     _answer(process, "go on")
-    told = _asked(process, "error: the database failed (")
-    assert told.endswith("Connection refused): restart it and run again, to continue after the scores written so far")
+    line = _asked(process, "error: the database failed (")
+    assert line.endswith("Connection refused): restart it and run again, to continue after the scores written so far")
     stoppable.start()
     _answer(process, "it is there again")
     _asked(process, "stored 8")
@@ -158,7 +158,7 @@ def test_the_database_stays_away(process: subprocess.Popen[str], stoppable: Data
 
 @pytest.fixture
 def removable(tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch, scorer: Scorer) -> Path:
-    """A folder of links to the weights, converted and as published, that are used instead of the tests' own."""
+    """A folder of links to the weights, converted and as published, to be removed."""
     shutil.copytree(cache_folder, tmp_path / "weights/cache", copy_function=os.link)
     (tmp_path / "weights/model.pt").symlink_to(find_weights().path)
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(tmp_path / "weights/cache"))
@@ -167,7 +167,7 @@ def removable(tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.weights
-def test_the_weights_are_removed(dataset: Any, photos: dict[str, Path], removable: Path, scorer: Scorer) -> None:
+def test_removed_weights_are_reported(dataset: Any, photos: dict[str, Path], removable: Path, scorer: Scorer) -> None:
     dataset.add_samples([fo.Sample(filepath=str(path)) for path in list(photos.values())[:10]])
 
     def remove(now: Progress) -> None:
@@ -186,7 +186,7 @@ def test_the_weights_are_removed(dataset: Any, photos: dict[str, Path], removabl
 
 
 @pytest.mark.weights
-def test_a_cache_serves_every_data_set(
+def test_cache_is_shared_by_datasets(
     dataset: Any, reds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scorer_module, "load_engine", None)  # what `use` replaces is put back

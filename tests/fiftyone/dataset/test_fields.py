@@ -1,4 +1,4 @@
-"""Nothing is lost, mixed or mislabelled: what views hide, what other processes do, what others have named alike."""
+"""Score fields with filtered views, other processes, and fields or runs of other tools."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def other() -> Scorer:
     return Scorer(device="cpu", model=OtherRed(), batch_size=4, exif_transpose=True)
 
 
-def test_overwriting_a_view_that_shows_what_is_scored(ten: Any, red: Scorer, other: Scorer) -> None:
+def test_overwrite_view_filtered_by_its_scores(ten: Any, red: Scorer, other: Scorer) -> None:
     compute_memorability(ten, scorer=red)
     summary = compute_memorability(ten.exists("memorability"), scorer=other, overwrite=True)
     assert (summary.scored, ten.count("memorability")) == (10, 10)
 
 
-def test_overwriting_the_objects_that_are_scored(ten: Any, upright_red: Scorer, other: Scorer) -> None:
+def test_overwrite_patches_filtered_by_their_scores(ten: Any, upright_red: Scorer, other: Scorer) -> None:
     compute_memorability(ten, patches_field="gt", scorer=upright_red)
     scored = ten.filter_labels("gt", fo.ViewField("memorability") != None)  # noqa: E711 (an expression)
     assert compute_memorability(scored, patches_field="gt", scorer=other, overwrite=True).scored == 20
     assert ten.count("gt.detections.memorability") == 20
 
 
-def test_overwriting_the_frames_that_are_scored(dataset: Any, reds: list[str], red: Scorer, other: Scorer) -> None:
+def test_overwrite_frames_filtered_by_their_scores(dataset: Any, reds: list[str], red: Scorer, other: Scorer) -> None:
     sample = fo.Sample(filepath="clip.mp4")
     for number, path in enumerate(reds, start=1):
         sample.frames[number] = fo.Frame(filepath=path)
@@ -59,7 +59,7 @@ def test_overwriting_the_frames_that_are_scored(dataset: Any, reds: list[str], r
 
 
 @pytest.mark.parametrize("hide", ["select_fields", "exclude_fields"])
-def test_a_view_that_hides_the_fields(ten: Any, red: Scorer, other: Scorer, hide: str) -> None:
+def test_view_that_excludes_the_fields(ten: Any, red: Scorer, other: Scorer, hide: str) -> None:
     compute_memorability(ten, scorer=red)
     view = (
         ten.select_fields("gt")
@@ -72,14 +72,14 @@ def test_a_view_that_hides_the_fields(ten: Any, red: Scorer, other: Scorer, hide
     assert ten.count("memorability") == 10
 
 
-def test_objects_that_share_an_id(dataset: Any, reds: list[str], upright_red: Scorer) -> None:
+def test_patches_with_the_same_id(dataset: Any, reds: list[str], upright_red: Scorer) -> None:
     box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1])
     dataset.add_samples([fo.Sample(filepath=path, gt=fo.Detections(detections=[box])) for path in (reds[0], reds[9])])
     assert compute_memorability(dataset, patches_field="gt", scorer=upright_red).scored == 2
     assert dataset.values("gt.detections.memorability") == [[0.0], [pytest.approx(230 / 255)]]
 
 
-def test_what_another_process_scored_is_seen(ten: Any, red: Scorer, other: Scorer) -> None:
+def test_scores_of_another_process_are_skipped(ten: Any, red: Scorer, other: Scorer) -> None:
     ten.persistent = True
     code = """
 import sys, fiftyone as fo
@@ -96,7 +96,7 @@ compute_memorability(fo.load_dataset(sys.argv[1])[:6], scorer=Scorer(device="cpu
 
 
 @pytest.mark.parametrize("meanwhile", ["deleted", "given to another"])
-def test_a_field_that_goes_while_it_is_written_to(
+def test_field_deleted_or_overwritten_during_a_run(
     ten: Any, red: Scorer, other: Scorer, meanwhile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._WRITE_BATCH_SIZE", 1)
@@ -119,7 +119,7 @@ def test_a_field_that_goes_while_it_is_written_to(
         assert ten.count("memorability") == 10
 
 
-def test_a_run_of_somebody_elses_is_kept(ten: Any, red: Scorer) -> None:
+def test_custom_run_of_another_tool_is_kept(ten: Any, red: Scorer) -> None:
     ten.register_run("memorability", ten.init_run(method="mine", field="memorability"))
     with pytest.raises(OptionError, match=r"has a run 'memorability' that does not belong.*delete_run"):
         compute_memorability(ten, scorer=red)
@@ -127,12 +127,12 @@ def test_a_run_of_somebody_elses_is_kept(ten: Any, red: Scorer) -> None:
     assert compute_memorability(ten, "other", scorer=red).scored == 10
 
 
-def test_a_label_field_whose_name_is_no_identifier(ten: Any, upright_red: Scorer) -> None:
+def test_label_field_whose_name_is_not_an_identifier(ten: Any, upright_red: Scorer) -> None:
     ten.rename_sample_field("gt", "ground truth-1")
     assert compute_memorability(ten, patches_field="ground truth-1", scorer=upright_red).scored == 20
 
 
-def test_a_read_only_field(ten: Any, red: Scorer) -> None:
+def test_read_only_field(ten: Any, red: Scorer) -> None:
     compute_memorability(ten, scorer=red)
     field = ten.get_field("memorability")
     field.read_only = True
@@ -141,26 +141,26 @@ def test_a_read_only_field(ten: Any, red: Scorer) -> None:
         compute_memorability(ten, scorer=red, overwrite=True)
 
 
-def test_a_field_that_was_renamed(ten: Any, red: Scorer) -> None:
+def test_renamed_field(ten: Any, red: Scorer) -> None:
     compute_memorability(ten, scorer=red)
     ten.rename_sample_field("memorability", "renamed")
     assert compute_memorability(ten, "renamed", scorer=red).skipped == 10
 
 
-@pytest.mark.parametrize("told", ["x", {}, {"provenance": "abc"}])
-def test_another_tools_word_in_the_fields_info(ten: Any, red: Scorer, told: Any) -> None:
-    ten.add_sample_field("memorability", fo.FloatField, info={"resmem": told})
+@pytest.mark.parametrize("info", ["x", {}, {"provenance": "abc"}])
+def test_invalid_provenance_in_the_fields_info(ten: Any, red: Scorer, info: Any) -> None:
+    ten.add_sample_field("memorability", fo.FloatField, info={"resmem": info})
     ten.set_values("memorability", [0.5] * 10)
     with pytest.raises(OptionError, match="unknown provenance"):
         compute_memorability(ten, scorer=red)
 
 
-def test_groups_made_by_a_field(ten: Any, red: Scorer) -> None:
+def test_dynamic_groups(ten: Any, red: Scorer) -> None:
     ten.set_values("scene", ["x", "y"] * 5)
     assert compute_memorability(ten.group_by("scene"), scorer=red).scored == 10
 
 
-def test_patches_of_two_fields(ten: Any, upright_red: Scorer) -> None:
+def test_evaluation_patches_need_a_patches_field(ten: Any, upright_red: Scorer) -> None:
     ten.clone_sample_field("gt", "pred")
     ten.evaluate_detections("pred", gt_field="gt", eval_key="ev", progress=False)
     patches = ten.to_evaluation_patches("ev")

@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends complete, having scored nothing twice."""
+"""An interrupted run that is started again is completed, and scores nothing twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def many(dataset: Any, reds: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_killed(many: Any, reds: list[str], tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_run_is_resumed(many: Any, reds: list[str], tmp_path: Path, number: signal.Signals) -> None:
     forwarded = tmp_path / "forwarded"
     with subprocess.Popen(
         [sys.executable, "-c", RUN, many.name, str(forwarded)], cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL

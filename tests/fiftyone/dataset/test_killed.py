@@ -1,4 +1,4 @@
-"""Killed at any moment, a run that is made again ends as one that was never disturbed."""
+"""A run killed at any moment and started again has the results of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ while name := sys.stdin.readline():
 
 
 class Zygote:
-    """A process that has everything imported, and forks one that scores a data set whenever it is told to."""
+    """A process with everything imported, which forks one that scores a dataset on each request."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-W", "ignore:MongoClient opened before fork", "-c", ZYGOTE]
@@ -67,7 +67,7 @@ class Zygote:
         assert self._line() == "ready"
 
     def score(self, name: str, kill_after: Callable[[], None] | None = None) -> int:
-        """Score a data set, until it is killed, if it shall be, when `kill_after` returns; gives the exit code."""
+        """Score a dataset; kill it when `kill_after` returns, if given; returns the exit code."""
         self.tell(name)
         child = int(self._line())
         if kill_after is not None:
@@ -116,11 +116,11 @@ def _wait_for(dataset: Any, count: int) -> None:
 def _outcome(dataset: Any) -> tuple[Any, ...]:
     field = ScoreField(dataset, "memorability")
     scores, reasons = dataset.values(["memorability", "memorability_error"])
-    told = field.provenance, field.run_report["state"] if field.run_report else None, dataset.list_indexes()
-    return [None if score is None else round(score, 5) for score in scores], reasons, *told
+    record = field.provenance, field.run_report["state"] if field.run_report else None, dataset.list_indexes()
+    return [None if score is None else round(score, 5) for score in scores], reasons, *record
 
 
-def test_25_kills(zygote: Zygote, template: Any, tmp_path: Path) -> None:
+def test_25_killed_runs_are_resumed(zygote: Zygote, template: Any, tmp_path: Path) -> None:
     moments = random.Random(5)
     scorer = Scorer(device="cpu", model=Counted(os.devnull), batch_size=4)
     whole = template.clone(f"{template.name}-whole", persistent=True)

@@ -16,7 +16,7 @@ from resmem_plugin.fiftyone.dataset.fields import ScoreField
 
 @pytest.fixture
 def halves(tmp_path: Path) -> str:
-    """A picture whose left half is red and whose right half is black."""
+    """An image whose left half is red and whose right half is black."""
     pixels = np.zeros((40, 80, 3), dtype=np.uint8)
     pixels[:, :40, 0] = 255
     Image.fromarray(pixels).save(tmp_path / "halves.png")
@@ -36,7 +36,7 @@ def test_a_box_around_everything_is_the_image(dataset: Any, photos: dict[str, Pa
     assert dataset.values("gt.detections.memorability") == expected
 
 
-def test_each_object_has_its_own(dataset: Any, halves: str, upright_red: Scorer) -> None:
+def test_each_patch_has_its_own_score(dataset: Any, halves: str, upright_red: Scorer) -> None:
     boxes = [_box(0, 0, 0.5, 1), _box(0.5, 0, 0.5, 1), _box(0.25, 0, 0.5, 0.5), _box(-0.5, 0.5, 1, 2)]
     dataset.add_sample(fo.Sample(filepath=halves, gt=fo.Detections(detections=boxes)))
     summary = compute_memorability(dataset, patches_field="gt", scorer=upright_red)
@@ -50,7 +50,7 @@ def test_each_object_has_its_own(dataset: Any, halves: str, upright_red: Scorer)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_boxes_are_those_of_the_upright_picture(
+def test_boxes_are_relative_to_the_upright_image(
     dataset: Any, halves: str, upright_red: Scorer, tmp_path: Path, orientation: int
 ) -> None:
     exif = Image.Exif()
@@ -67,7 +67,7 @@ def test_boxes_are_those_of_the_upright_picture(
     assert dataset.values("gt.detections.memorability", unwind=True) == [pytest.approx(expected, abs=0.01)]
 
 
-def test_objects_that_cannot_be_cut_out(dataset: Any, halves: str, bad: dict[str, str], upright_red: Scorer) -> None:
+def test_invalid_patches_have_an_error(dataset: Any, halves: str, bad: dict[str, str], upright_red: Scorer) -> None:
     boxes = [
         _box(0, 0, 0.5, 1),
         _box(2, 2, 0.1, 0.1),
@@ -88,15 +88,15 @@ def test_objects_that_cannot_be_cut_out(dataset: Any, halves: str, bad: dict[str
     scores, reasons = dataset.values(["gt.detections.memorability", "gt.detections.memorability_error"], unwind=True)
     scores = [score for score in scores if score is not None]
     assert scores == [pytest.approx(1.0)]
-    told = [reason for reason in reasons if reason is not None]
-    assert sum("covers no pixel" in reason for reason in told) == 3
-    assert sum("invalid bounding box" in reason for reason in told) == 1
-    assert sum("not an image" in reason for reason in told) == 2
+    given = [reason for reason in reasons if reason is not None]
+    assert sum("covers no pixel" in reason for reason in given) == 3
+    assert sum("invalid bounding box" in reason for reason in given) == 1
+    assert sum("not an image" in reason for reason in given) == 2
     again = compute_memorability(dataset, patches_field="gt", scorer=upright_red)
     assert (again.skipped, again.scored, again.failed) == (1, 0, 6)
 
 
-def test_other_labels_with_boxes(dataset: Any, halves: str, upright_red: Scorer) -> None:
+def test_detection_polyline_and_polylines(dataset: Any, halves: str, upright_red: Scorer) -> None:
     outline = fo.Polyline(points=[[(0, 0), (0.5, 0), (0.5, 1), (0, 1)]], closed=True, filled=True)
     dataset.add_sample(
         fo.Sample(
@@ -114,7 +114,7 @@ def test_other_labels_with_boxes(dataset: Any, halves: str, upright_red: Scorer)
             compute_memorability(dataset, patches_field=field, scorer=upright_red)
 
 
-def test_a_view_of_patches_stands_for_its_objects(dataset: Any, halves: str, upright_red: Scorer) -> None:
+def test_patches_view_scores_its_patches(dataset: Any, halves: str, upright_red: Scorer) -> None:
     boxes = [_box(0, 0, 0.5, 1, label="left"), _box(0.5, 0, 0.5, 1, label="right")]
     dataset.add_sample(fo.Sample(filepath=halves, gt=fo.Detections(detections=boxes)))
     patches = dataset.to_patches("gt").match(fo.ViewField("gt.label") == "right")
@@ -124,7 +124,7 @@ def test_a_view_of_patches_stands_for_its_objects(dataset: Any, halves: str, upr
     assert dataset.to_patches("gt").values("gt.memorability") == scores
 
 
-def test_a_view_with_some_of_the_objects(dataset: Any, halves: str, upright_red: Scorer) -> None:
+def test_filtered_patches_view_scores_its_patches(dataset: Any, halves: str, upright_red: Scorer) -> None:
     boxes = [_box(0, 0, 0.5, 1, label="left"), _box(0.5, 0, 0.5, 1, label="right")]
     dataset.add_sample(fo.Sample(filepath=halves, gt=fo.Detections(detections=boxes)))
     lefts = dataset.filter_labels("gt", fo.ViewField("label") == "left")
@@ -134,7 +134,7 @@ def test_a_view_with_some_of_the_objects(dataset: Any, halves: str, upright_red:
     assert (again.skipped, again.scored) == (1, 1)
 
 
-def test_a_scorer_that_does_not_turn_pictures_is_refused(dataset: Any, halves: str, red: Scorer) -> None:
+def test_patches_need_exif_transpose(dataset: Any, halves: str, red: Scorer) -> None:
     dataset.add_sample(fo.Sample(filepath=halves, gt=fo.Detections(detections=[_box(0, 0, 1, 1)])))
     with pytest.raises(OptionError, match="exif_transpose=True"):
         compute_memorability(dataset, patches_field="gt", scorer=red)

@@ -1,4 +1,4 @@
-"""Whether a database is found: FiftyOne's real one, and stand-ins for programs that cannot run."""
+"""The check for a database: FiftyOne's own, and programs that cannot run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No server of one's own is named, here or by a parent."""
+    """No server is configured, here or by a parent process."""
     for name in ("FIFTYONE_DATABASE_URI", "FIFTYONE_PRIVATE_DATABASE_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FIFTYONE_CONFIG_PATH", str(tmp_path / "config.json"))
@@ -25,7 +25,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, where FiftyOne looks for `mongod` first."""
+    """An empty folder, in which FiftyOne looks for `mongod` first."""
     package = tmp_path / "site" / "fiftyone" / "db"
     (package / "bin").mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -40,13 +40,13 @@ def program(folder: Path, script: str, mode: int = 0o755) -> Path:
     return path
 
 
-def test_fiftyone_s_own_is_found_and_runs() -> None:
+def test_own_mongod_of_fiftyone_is_found() -> None:
     import fiftyone.core.service as fos
 
     assert find_database() == fos.DatabaseService.find_mongod()
 
 
-def test_it_is_found_without_importing_fiftyone() -> None:
+def test_database_is_found_without_importing_fiftyone() -> None:
     code = (
         "import sys; from resmem_plugin.fiftyone.setup.database import main; code = main(); "
         "assert 'fiftyone' not in sys.modules; sys.exit(code)"
@@ -54,7 +54,7 @@ def test_it_is_found_without_importing_fiftyone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_server_of_one_s_own(monkeypatch: pytest.MonkeyPatch, programs: Path, tmp_path: Path) -> None:
+def test_configured_server_is_found(monkeypatch: pytest.MonkeyPatch, programs: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"database_uri": "mongodb://configured"}))
     assert find_database() == "mongodb://configured"
     monkeypatch.setenv("FIFTYONE_PRIVATE_DATABASE_PORT", "12345")
@@ -64,13 +64,13 @@ def test_a_server_of_one_s_own(monkeypatch: pytest.MonkeyPatch, programs: Path, 
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"database_uri": null}', "{"])
-def test_a_configuration_that_names_none(content: str, programs: Path, tmp_path: Path) -> None:
+def test_configuration_without_server_is_ignored(content: str, programs: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content)
     mongod = program(programs, "exit 0")
     assert find_database() == str(mongod)
 
 
-def test_a_build_that_could_not_download(programs: Path) -> None:
+def test_failed_download_of_mongod_is_reported(programs: Path) -> None:
     (programs / "exception.txt").write_text("no route to host")
     with pytest.raises(
         MissingPackageError, match=r"built without one .*exception\.txt.*FIFTYONE_DATABASE_URI"
@@ -79,7 +79,7 @@ def test_a_build_that_could_not_download(programs: Path) -> None:
     assert (FALLBACK_PACKAGE in str(error.value)) == has_fallback()
 
 
-def test_none_at_all(programs: Path) -> None:
+def test_missing_mongod_is_reported(programs: Path) -> None:
     with pytest.raises(MissingPackageError, match=r"there is no .*mongod"):
         find_database()
 
@@ -93,20 +93,20 @@ def test_none_at_all(programs: Path) -> None:
         ("kill -ILL $$", 0o755, r"cannot be started \(exit code -4\)"),
     ],
 )
-def test_one_that_does_not_run(script: str, mode: int, said: str, programs: Path) -> None:
+def test_broken_mongod_is_reported(script: str, mode: int, said: str, programs: Path) -> None:
     program(programs, script, mode)
     with pytest.raises(MissingPackageError, match=f"does not run here.*{said}.*FIFTYONE_DATABASE_URI"):
         find_database()
 
 
-def test_a_file_of_another_machine(programs: Path) -> None:
+def test_mongod_of_another_architecture_is_reported(programs: Path) -> None:
     (programs / "mongod").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(57))
     (programs / "mongod").chmod(0o755)
     with pytest.raises(MissingPackageError, match="does not run here"):
         find_database()
 
 
-def test_the_make_file_s_question(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes_for_the_makefile(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == (3 if has_fallback() else 1)
     assert "FiftyOne has no database" in capsys.readouterr().err
     mongod = program(programs, "exit 0")
@@ -115,6 +115,6 @@ def test_the_make_file_s_question(programs: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.skipif(not has_fallback(), reason="the fall-back is for Linux on x86-64")
-def test_the_make_file_s_fall_back_is_this_one() -> None:
+def test_makefile_uses_the_fallback_package() -> None:
     assert f"--constraint constraints.txt --force-reinstall {FALLBACK_PACKAGE}" in (ROOT / "Makefile").read_text()
     assert f"\n{FALLBACK_PACKAGE}==" in (ROOT / "constraints.txt").read_text()

@@ -1,4 +1,4 @@
-"""`resmem plugin`'s folder among FiftyOne's plugins; the other ways to load the plugin are in tests/packaging."""
+"""`resmem plugin install` and `uninstall`; for other ways to load the plugin see tests/packaging."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_writes_the_manifest_the_icons_and_the_entry(plugins: Path) -> None:
+def test_install_writes_manifest_icons_and_entry(plugins: Path) -> None:
     folder = install()
     assert folder == plugins / "@resmem" / "memorability"
     written = content(folder)
@@ -46,14 +46,14 @@ def test_it_writes_the_manifest_the_icons_and_the_entry(plugins: Path) -> None:
     assert [(copy.folder, copy.ours, copy.current) for copy in find_copies()] == [(folder, True, True)]
 
 
-def test_again_changes_nothing(plugins: Path) -> None:
+def test_second_install_changes_nothing(plugins: Path) -> None:
     folder = install()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert install() == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_what_another_version_wrote_is_brought_up_to_date(plugins: Path) -> None:
+def test_install_updates_another_versions_files(plugins: Path) -> None:
     folder = install()
     (folder / "fiftyone.yml").write_text(f'name: "{NAME}"\noperators: []\n')
     (folder / "assets/memorability-dark.svg").unlink()
@@ -63,7 +63,7 @@ def test_what_another_version_wrote_is_brought_up_to_date(plugins: Path) -> None
     assert set(content(folder)) == {*FILES, MARK}
 
 
-def test_an_install_that_was_cut_short_goes_on(plugins: Path) -> None:
+def test_interrupted_install_is_completed(plugins: Path) -> None:
     folder = install()
     (folder / "fiftyone.yml").unlink()  # the last to be written
     assert find_copies() == []
@@ -71,7 +71,7 @@ def test_an_install_that_was_cut_short_goes_on(plugins: Path) -> None:
     assert set(content(folder)) == {*FILES, MARK}
 
 
-def test_uninstall_leaves_nothing(plugins: Path) -> None:
+def test_uninstall_removes_everything(plugins: Path) -> None:
     folder = install()
     (folder / "resmem_plugin/fiftyone/__pycache__").mkdir()
     (folder / "resmem_plugin/fiftyone/__pycache__/entry.cpython-311.pyc").touch()  # the loader's
@@ -80,7 +80,7 @@ def test_uninstall_leaves_nothing(plugins: Path) -> None:
     assert uninstall() is None
 
 
-def test_uninstall_leaves_what_it_did_not_write(plugins: Path, tmp_path: Path) -> None:
+def test_uninstall_keeps_other_files(plugins: Path, tmp_path: Path) -> None:
     folder = install()
     (folder / "notes.txt").write_text("mine")
     other = tmp_path / "elsewhere"
@@ -98,7 +98,7 @@ def test_uninstall_leaves_what_it_did_not_write(plugins: Path, tmp_path: Path) -
     assert (plugins / "precious").exists()
 
 
-def test_a_linked_checkout_is_left_alone(plugins: Path, tmp_path: Path) -> None:
+def test_linked_checkout_is_not_replaced(plugins: Path, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     shutil.copy(ROOT / "fiftyone.yml", checkout)
@@ -106,13 +106,15 @@ def test_a_linked_checkout_is_left_alone(plugins: Path, tmp_path: Path) -> None:
     (plugins / "linked").symlink_to(checkout)
     with pytest.raises(ResMemError, match=r"has this plugin already, in .*linked.*rm '.*linked', a link"):
         install()
-    with pytest.raises(ResMemError, match=r"is not from `resmem plugin install`, and stays.*rm '.*linked', a link"):
+    with pytest.raises(
+        ResMemError, match=r"not from `resmem plugin install`, and was not removed.*rm '.*linked', a link"
+    ):
         uninstall()
     assert [entry.name for entry in plugins.iterdir()] == ["linked"]
     assert (checkout / "fiftyone.yml").is_file()
 
 
-def test_a_linked_checkout_in_the_plugin_s_own_place_is_left_alone(plugins: Path, tmp_path: Path) -> None:
+def test_linked_checkout_in_the_plugins_folder_is_not_replaced(plugins: Path, tmp_path: Path) -> None:
     install()
     checkout = tmp_path / "checkout"
     shutil.move(plugins / "@resmem" / "memorability", checkout)  # with the mark in it
@@ -124,7 +126,7 @@ def test_a_linked_checkout_in_the_plugin_s_own_place_is_left_alone(plugins: Path
     assert content(checkout) == before
 
 
-def test_a_download_is_left_alone(plugins: Path) -> None:
+def test_downloaded_plugin_is_not_replaced(plugins: Path) -> None:
     download = plugins / "@resmem" / "memorability"
     download.mkdir(parents=True)
     shutil.copy(ROOT / "fiftyone.yml", download)
@@ -135,7 +137,7 @@ def test_a_download_is_left_alone(plugins: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_something_else_in_its_place_is_left_alone(kind: str, plugins: Path) -> None:
+def test_other_content_in_the_folder_is_not_replaced(kind: str, plugins: Path) -> None:
     place = plugins / "@resmem" / "memorability"
     place.parent.mkdir(parents=True)
     if kind == "file":
@@ -144,19 +146,19 @@ def test_something_else_in_its_place_is_left_alone(kind: str, plugins: Path) -> 
         place.mkdir()
         (place / "mine.txt").write_text("mine")
     before = content(plugins)
-    with pytest.raises(ResMemError, match="move it away"):
+    with pytest.raises(ResMemError, match="move it elsewhere"):
         install()
     assert content(plugins) == before
 
 
-def test_a_folder_that_cannot_be_is_refused_with_a_cure(plugins: Path) -> None:
+def test_unwritable_plugins_folder_is_rejected(plugins: Path) -> None:
     plugins.write_text("not a folder")
     with pytest.raises(ResMemError, match=r"cannot be written .*FIFTYONE_PLUGINS_DIR"):
         install()
     assert plugins.read_text() == "not a folder"
 
 
-def test_a_switched_off_plugin_is_noticed(plugins: Path) -> None:
+def test_disabled_plugin_is_detected(plugins: Path) -> None:
     import fiftyone.plugins as fop
 
     install()

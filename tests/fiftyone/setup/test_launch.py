@@ -1,4 +1,4 @@
-"""`resmem app`: a folder becomes a data set that is gone on with, and the real App shows it until Ctrl-C."""
+"""`resmem app`: the dataset of a folder is created or loaded, and the real App shows it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ PATIENCE_S = 180
 
 @pytest.fixture
 def folder(tmp_path: Path, photos: dict[str, Path], database: str) -> Iterator[Path]:
-    """A folder with two pictures and a broken one; the data sets made from it go with it."""
+    """A folder with two images and a broken one; its datasets are deleted afterwards."""
     import fiftyone as fo
 
-    folder = tmp_path / f"pictures-{uuid.uuid4().hex[:8]}"
+    folder = tmp_path / f"images-{uuid.uuid4().hex[:8]}"
     (folder / "sub").mkdir(parents=True)
     for name in ("coffee.png", "rocket.jpg"):
         shutil.copy(photos[name], folder)
-    (folder / "broken.jpg").write_text("no picture")
+    (folder / "broken.jpg").write_text("not an image")
     yield folder
     for name in fo.list_datasets():
         if fo.load_dataset(name).info.get("resmem_folder") == str(folder):
@@ -50,7 +50,7 @@ def images(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_folder_becomes_a_data_set_of_its_name(folder: Path) -> None:
+def test_folder_dataset_has_the_folders_name(folder: Path) -> None:
     dataset, left_out = folder_dataset(str(folder), images(folder))
     assert dataset.name == folder.name
     assert dataset.persistent
@@ -71,27 +71,27 @@ def test_again_only_new_images_are_added(
     assert after.values("id")[:3] == ids
 
 
-def test_another_folder_of_the_same_name_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_dataset_of_another_folder_is_not_reused(folder: Path, tmp_path: Path) -> None:
     folder_dataset(str(folder), images(folder))
     other = tmp_path / "other" / folder.name
     other.mkdir(parents=True)
-    with pytest.raises(OptionError, match=rf"{folder.name}' already, made from {folder}: .*--name"):
+    with pytest.raises(OptionError, match=rf"{folder.name}', created from {folder}: .*--name"):
         folder_dataset(str(other), ["a.jpg"])
     dataset, _ = folder_dataset(str(folder), images(folder), name=f"{folder.name}-2")
     assert len(dataset) == 3
 
 
-def test_a_data_set_of_somebody_s_is_refused(folder: Path, dataset: Any) -> None:
+def test_dataset_without_folder_is_not_reused(folder: Path, dataset: Any) -> None:
     import fiftyone as fo
 
     dataset.add_sample(fo.Sample(filepath="a.jpg"))
-    with pytest.raises(OptionError, match="already, made from something else"):
+    with pytest.raises(OptionError, match=r"already has a dataset .*, created from something else"):
         folder_dataset(str(folder), images(folder), name=dataset.name)
     assert len(dataset) == 1
     assert not dataset.persistent
 
 
-def test_an_empty_data_set_that_a_killed_run_left_is_gone_on_with(folder: Path) -> None:
+def test_empty_dataset_of_a_killed_run_is_reused(folder: Path) -> None:
     import fiftyone as fo
 
     fo.Dataset(folder.name)
@@ -101,18 +101,18 @@ def test_an_empty_data_set_that_a_killed_run_left_is_gone_on_with(folder: Path) 
 
 
 @pytest.mark.parametrize(("path", "name"), [("/", None), (".", "??")])
-def test_a_name_that_cannot_be_one(path: str, name: str | None, database: str) -> None:
+def test_invalid_dataset_names_are_rejected(path: str, name: str | None, database: str) -> None:
     with pytest.raises(OptionError, match="--name"):
         folder_dataset(path, [], name=name)
 
 
-def test_a_file_name_that_fiftyone_cannot_hold(folder: Path) -> None:
+def test_file_names_that_are_not_utf8_are_counted(folder: Path) -> None:
     dataset, left_out = folder_dataset(str(folder), [*images(folder), os.fsdecode(b"/tmp/\xff.jpg")])
     assert left_out == 1
     assert len(dataset) == 3
 
 
-def test_the_plugin_is_known_beside_the_person_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_plugin_keeps_installed_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fiftyone as fo
     import fiftyone.plugins as fop
 
@@ -133,7 +133,7 @@ def test_the_plugin_is_known_beside_the_person_s_own(tmp_path: Path, monkeypatch
 
 
 class Run:
-    """`resmem app` in a process group of its own, as in a terminal."""
+    """`resmem app` in its own process group, as in a terminal."""
 
     def __init__(self, folder: Path, log: Path, plugins: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -167,7 +167,7 @@ class Run:
         return self.process.wait(timeout=60)
 
     def stop(self) -> None:
-        """After a failed test, too, nothing goes on running."""
+        """End all processes, also after a failed test."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -1,0 +1,29 @@
+"""The operator `delete_memorability`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone.operators as foo
+import pytest
+
+from resmem_plugin import Scorer
+from resmem_plugin.fiftyone import compute_memorability
+from resmem_plugin.fiftyone.dataset.fields import METHOD
+from tests.fiftyone.app.operator_driver import PLUGIN, get_operator, resolve_form
+
+
+def test_delete_removes_field_errors_index_and_run(ten: Any, stand_in: Scorer) -> None:
+    compute_memorability(ten, scorer=stand_in)
+    compute_memorability(ten, "other", scorer=stand_in)
+    assert "10 scores" in resolve_form("delete_memorability", ten)["warning"]["view"]["label"]
+    uri = f"{PLUGIN}/delete_memorability"
+    foo.execute_operator(uri, {"dataset": ten}, params={"memorability_field": "memorability"})
+    ten.reload()
+    assert not ten.has_field("memorability")
+    assert not ten.has_field("memorability_error")
+    assert ten.list_runs(method=METHOD) == ["other"]
+    assert "memorability" not in ten.list_indexes()
+    assert ten.count("other") == 10
+    with pytest.raises(Exception, match="not a memorability field; fields: other"):
+        get_operator("delete_memorability")(ten, "kind")
