@@ -12,6 +12,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 import resmem_plugin
@@ -42,13 +43,14 @@ def run_examples(test: doctest.DocTest) -> None:
 
 
 @pytest.fixture
-def photograph_folder(tmp_path: Path, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+def photograph_folder(tmp_path: Path, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A current folder that holds the demo photographs; no CUDA device, for scores are those of the CPU."""
     for name, path in photos.items():
         (tmp_path / name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    return tmp_path
+    yield tmp_path
+    plt.close("all")
 
 
 @pytest.fixture

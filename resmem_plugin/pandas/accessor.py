@@ -191,7 +191,7 @@ class ResMemAccessor:
         Args:
             column: label of a column of images, which are scored, or of numbers, such as scores.
             bins: number of bins.
-            ax: matplotlib Axes to draw on. Default: a new figure.
+            ax: matplotlib Axes to draw on. Default: the current Axes, as in pandas.
             options: as in `score`.
 
         Examples:
