@@ -12,6 +12,15 @@ from typing import Any, TypeVar
 from playwright.sync_api import Error, Locator, Page, expect
 
 PLUGIN = "@resmem/memorability"
+NASTY = (
+    "<img src=x onerror=window.ran=1>",
+    "<script>window.ran=1</script>",
+    "<a href=javascript:window.ran=1>a</a>",
+    "[b](javascript:window.ran=1)",
+    "![c](data:text/html,d) `e` **f**",
+)
+"""Names that a page would run or draw if it did not escape HTML and Markdown."""
+
 TIMEOUT_S = 60
 expect.set_options(timeout=TIMEOUT_S * 1000)
 T = TypeVar("T")
