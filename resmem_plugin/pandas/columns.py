@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scoring.scorer import Errors, Scorer
 
 MEMORABILITY = "memorability"
-
-_SCORER_OPTIONS = ("device", "precision", "batch_size", "cache", "storage_options")
 
 
 class ScoreOptions(TypedDict, total=False):
@@ -107,8 +105,8 @@ def _scorer(options: ScoreOptions) -> Scorer:
     from resmem_plugin.core.scoring.scorer import Scorer
 
     scorer = options.get("scorer")
-    given: dict[str, Any] = {name: options[name] for name in _SCORER_OPTIONS if name in options}  # type: ignore[literal-required]
-    scorer_options = ScorerOptions(**given)
+    given = options.keys() & {each.name for each in fields(ScorerOptions)}
+    scorer_options = ScorerOptions(**{name: options[name] for name in given})  # type: ignore[literal-required]
     if scorer is None:
         return Scorer.of(scorer_options)
     scorer_options.check_unused()
