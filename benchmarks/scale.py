@@ -1,6 +1,6 @@
 """`make bench`: FiftyOne at 100,000 samples. Speed of writing scores, memory, and time of the panel.
 
-The network is a stand-in that answers at once, so that what is timed is everything but scoring: listing the samples,
+The network is a stand-in that is instant, so that what is timed is everything but scoring: listing the samples,
 writing scores and provenance, the index and the run. It runs in a database of its own.
 """
 
@@ -55,7 +55,7 @@ class Memory:
             self.seen.append(memory_mb())
 
 
-def data_set(samples: int) -> Any:
+def make_dataset(samples: int) -> Any:
     made = fo.Dataset()
     for start in range(0, samples, 10_000):
         made.add_samples(
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
     options = parser.parse_args()
     fo.config.show_progress_bars = False
-    scored = data_set(options.samples)
+    scored = make_dataset(options.samples)
     instant: Any = Instant()
     compute_memorability(scored[:1000], scorer=instant)
     rates, bare = [], []

@@ -91,9 +91,9 @@ def test_dataset_info_is_escaped(dataset: Any, reds: list[str], red: Scorer, tex
     info = foo.get_operator(f"{PLUGIN}/memorability_info")
     context = _context(dataset, {})
     context.request_params["results"] = info.execute(context)
-    desk = PanelDriver(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
-    desk.event("on_load")
-    panel = desk.panel.render(_PanelContext(desk.state)).to_json()
+    driver = PanelDriver(foo.get_operator(f"{PLUGIN}/memorability_panel"), dataset)
+    driver.event("on_load")
+    panel = driver.panel.render(_PanelContext(driver.state)).to_json()
     shown = [*_markdown(info.resolve_output(context).to_json()), *_markdown(panel)]
     assert any("provenance" in text for text in shown)
     for text in shown:

@@ -24,7 +24,7 @@ from tests.models import WithEmbeddings
 
 
 @pytest.fixture(scope="module")
-def colours() -> MemorabilityModel:
+def embedder() -> MemorabilityModel:
     return MemorabilityModel(scorer=Scorer(device="cpu", model=WithEmbeddings(), batch_size=3))
 
 
@@ -104,25 +104,31 @@ def test_compute_embeddings_equal_those_of_the_scorer(
         assert other == pytest.approx(expected, abs=1e-4)
 
 
-def test_embeddings_of_good_images_are_an_array(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
+def test_embeddings_of_good_images_are_an_array(dataset: Any, embedder: MemorabilityModel, flats: list[Path]) -> None:
     add(dataset, flats)
-    embeddings = dataset.compute_embeddings(colours, batch_size=4, num_workers=0, progress=False)
+    embeddings = dataset.compute_embeddings(embedder, batch_size=4, num_workers=0, progress=False)
     assert type(embeddings) is np.ndarray
     assert embeddings == pytest.approx(np.repeat(np.arange(6)[:, None] / 5, 3, axis=1), abs=1e-6)
 
 
 def test_visualizations_skip_unreadable_images(
-    dataset: Any, colours: MemorabilityModel, flats: list[Path], bad: dict[str, str]
+    dataset: Any, embedder: MemorabilityModel, flats: list[Path], bad: dict[str, str]
 ) -> None:
     import fiftyone.brain as fob
 
     add(dataset, interleaved(flats, bad))
-    dataset.compute_embeddings(colours, embeddings_field="embedding", batch_size=4, num_workers=0, progress=False)
+    dataset.compute_embeddings(embedder, embeddings_field="embedding", batch_size=4, num_workers=0, progress=False)
     options = {"method": "pca", "num_dims": 2, "verbose": False}
     ids = {sample.id for sample in dataset if Path(sample.filepath) in flats}
     of_field = fob.compute_visualization(dataset, embeddings="embedding", brain_key="of_field", **options)
     of_model = fob.compute_visualization(
-        dataset, model=colours, brain_key="of_model", batch_size=4, num_workers=0, progress=False, **options
+        dataset,
+        model=embedder,
+        brain_key="of_model",
+        batch_size=4,
+        num_workers=0,
+        progress=False,
+        **options,
     )
     for results in (of_field, of_model):
         assert set(results.sample_ids) == ids
@@ -131,7 +137,9 @@ def test_visualizations_skip_unreadable_images(
     assert dataset.load_brain_results("of_model").points == pytest.approx(of_model.points)
 
 
-def test_patches_can_be_embedded(dataset: Any, colours: MemorabilityModel, tmp_path: Path, bad: dict[str, str]) -> None:
+def test_patches_can_be_embedded(
+    dataset: Any, embedder: MemorabilityModel, tmp_path: Path, bad: dict[str, str]
+) -> None:
     import fiftyone as fo
 
     halves = np.concatenate([np.full((40, 20, 3), 51, np.uint8), np.full((40, 20, 3), 255, np.uint8)], axis=1)
@@ -140,40 +148,40 @@ def test_patches_can_be_embedded(dataset: Any, colours: MemorabilityModel, tmp_p
     objects = fo.Detections(detections=[fo.Detection(label="half", bounding_box=box) for box in boxes])
     add(dataset, [tmp_path / "halves.png", bad["text"]], objects=objects)
     good, broken = dataset.values("id")
-    embeddings = dataset.compute_patch_embeddings(colours, "objects", batch_size=2, num_workers=0, progress=False)
+    embeddings = dataset.compute_patch_embeddings(embedder, "objects", batch_size=2, num_workers=0, progress=False)
     assert embeddings[broken] is None
     assert embeddings[good][:, 0] == pytest.approx([0.2, 1, 0.6], abs=1e-2)
     dataset.compute_patch_embeddings(
-        colours, "objects", embeddings_field="embedding", batch_size=1, num_workers=2, progress=False
+        embedder, "objects", embeddings_field="embedding", batch_size=1, num_workers=2, progress=False
     )
     assert dataset[good].objects.detections[1].embedding[0] == pytest.approx(1)
 
 
 def test_a_whole_image_as_a_patch_is_embedded_as_the_image(
-    dataset: Any, colours: MemorabilityModel, photos: dict[str, Path]
+    dataset: Any, embedder: MemorabilityModel, photos: dict[str, Path]
 ) -> None:
     import fiftyone as fo
 
     whole = fo.Detections(detections=[fo.Detection(label="all", bounding_box=[0, 0, 1, 1])])
     add(dataset, [photos["coffee.png"]], objects=whole)
     options = {"num_workers": 0, "progress": False}
-    image = dataset.compute_embeddings(colours, **options)
-    patches = dataset.compute_patch_embeddings(colours, "objects", **options)
+    image = dataset.compute_embeddings(embedder, **options)
+    patches = dataset.compute_patch_embeddings(embedder, "objects", **options)
     assert patches[dataset.first().id] == pytest.approx(image, abs=1e-6)
 
 
-def test_arrays_and_pil_images(colours: MemorabilityModel, caplog: pytest.LogCaptureFixture) -> None:
-    assert colours.predict(flat(51)) == pytest.approx(0.2)
+def test_arrays_and_pil_images(embedder: MemorabilityModel, caplog: pytest.LogCaptureFixture) -> None:
+    assert embedder.predict(flat(51)) == pytest.approx(0.2)
     images = [flat(0), Image.new("L", (9, 5), 255), flat(51)[:, :, 0], flat(1).astype(np.float32), flat(102)]
-    assert colours.predict_all(images) == pytest.approx([0, 1, 0.2, None, 0.4])
+    assert embedder.predict_all(images) == pytest.approx([0, 1, 0.2, None, 0.4])
     assert "<array (4, 4, 3) float32>: " in caplog.text
-    assert colours.predict_all(np.stack([flat(51), flat(102)])) == pytest.approx([0.2, 0.4])
-    assert colours.predict(torch.from_numpy(flat(51)).permute(2, 0, 1)) == pytest.approx(0.2)
-    assert colours.predict_all([]) == []
-    assert colours.embed(flat(51)) == pytest.approx(np.full(3, 0.2))
-    assert len(colours.embed_all([])) == 0
+    assert embedder.predict_all(np.stack([flat(51), flat(102)])) == pytest.approx([0.2, 0.4])
+    assert embedder.predict(torch.from_numpy(flat(51)).permute(2, 0, 1)) == pytest.approx(0.2)
+    assert embedder.predict_all([]) == []
+    assert embedder.embed(flat(51)) == pytest.approx(np.full(3, 0.2))
+    assert len(embedder.embed_all([])) == 0
     with pytest.raises(UnreadableImageError, match="none of these images can be read"):
-        colours.embed(b"no image")
+        embedder.embed(b"no image")
 
 
 def test_nan_of_the_network_becomes_none(caplog: pytest.LogCaptureFixture) -> None:
@@ -186,10 +194,10 @@ def test_nan_of_the_network_becomes_none(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_clipped_images_are_scored_with_a_warning(
-    colours: MemorabilityModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    embedder: MemorabilityModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    assert colours.predict(tmp_path / "deep.png") == pytest.approx(1)
+    assert embedder.predict(tmp_path / "deep.png") == pytest.approx(1)
     assert "deep.png: it has values outside 0-255" in caplog.text
 
 
@@ -204,27 +212,27 @@ def test_batches_are_no_larger_than_the_scorers(flats: list[Path]) -> None:
     assert sizes == [4, 2]
 
 
-def test_field_mapping_of_filepath(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
+def test_field_mapping_of_filepath(dataset: Any, embedder: MemorabilityModel, flats: list[Path]) -> None:
     add(dataset, flats[:1], thumbnail=str(flats[1]))
     options: dict[str, Any] = {"num_workers": 0, "progress": False}
-    dataset.apply_model(colours, "memorability", filepath="thumbnail", **options)
+    dataset.apply_model(embedder, "memorability", filepath="thumbnail", **options)
     assert dataset.values("memorability") == pytest.approx([0.2])
     with pytest.raises(OptionError, match="threshold: no option of apply_model"):
-        dataset.apply_model(colours, "memorability", threshold=0.5, **options)
+        dataset.apply_model(embedder, "memorability", threshold=0.5, **options)
 
 
-def test_a_view_of_patches_is_refused(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
+def test_a_view_of_patches_is_refused(dataset: Any, embedder: MemorabilityModel, flats: list[Path]) -> None:
     import fiftyone as fo
 
     add(dataset, flats[:1], objects=fo.Detections(detections=[fo.Detection(label="a", bounding_box=[0, 0, 1, 1])]))
     with pytest.raises(ValueError, match="has no field 'objects'"):  # FiftyOne's words; the class says what to do
-        dataset.to_patches("objects").apply_model(colours, "memorability", num_workers=0, progress=False)
+        dataset.to_patches("objects").apply_model(embedder, "memorability", num_workers=0, progress=False)
 
 
-def test_field_is_unchanged_for_unreadable_images(dataset: Any, colours: MemorabilityModel, flats: list[Path]) -> None:
+def test_field_is_unchanged_for_unreadable_images(dataset: Any, embedder: MemorabilityModel, flats: list[Path]) -> None:
     add(dataset, flats[:2], memorability=0.9)
     flats[0].unlink()
-    dataset.apply_model(colours, "memorability", batch_size=2, num_workers=0, progress=False)
+    dataset.apply_model(embedder, "memorability", batch_size=2, num_workers=0, progress=False)
     assert dataset.values("memorability") == pytest.approx([0.9, 0.2])
 
 
@@ -238,15 +246,15 @@ def test_a_network_without_embeddings(dataset: Any, red: Scorer, flats: list[Pat
         model.embed_all([flat(1)])
 
 
-def test_get_item_pickles_without_the_network(colours: MemorabilityModel, flats: list[Path]) -> None:
-    pickled = pickle.dumps((colours.build_get_item({"filepath": "thumbnail"}), colours.collate_fn))
+def test_get_item_pickles_without_the_network(embedder: MemorabilityModel, flats: list[Path]) -> None:
+    pickled = pickle.dumps((embedder.build_get_item({"filepath": "thumbnail"}), embedder.collate_fn))
     assert len(pickled) < 1000
     read, collate = pickle.loads(pickled)
     assert read.field_mapping == {"filepath": "thumbnail"}
     (loaded,) = collate([read({"filepath": str(flats[1])})])
     assert isinstance(loaded, LoadedImage)
     assert isinstance(loaded.pixels, np.ndarray)
-    assert colours.predict_all([loaded]) == pytest.approx([0.2])
+    assert embedder.predict_all([loaded]) == pytest.approx([0.2])
 
 
 def test_any_error_affects_only_its_own_image(red: Scorer) -> None:

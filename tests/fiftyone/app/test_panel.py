@@ -29,52 +29,52 @@ def open_panel(dataset: Any) -> PanelDriver:
 
 
 def test_panel_shows_distribution_and_bar_filters_view(scored: Any) -> None:
-    desk = open_panel(scored)
-    desk.event("on_load")
-    assert desk.state["field"] == "memorability"
-    assert "**5** of 6 scored" in desk.state["statistics"]
-    assert "**1** failed" in desk.state["statistics"]
-    assert "mean **0.700**" in desk.state["statistics"]
-    (bars,) = desk.data["histogram"]
+    driver = open_panel(scored)
+    driver.event("on_load")
+    assert driver.state["field"] == "memorability"
+    assert "**5** of 6 scored" in driver.state["statistics"]
+    assert "**1** failed" in driver.state["statistics"]
+    assert "mean **0.700**" in driver.state["statistics"]
+    (bars,) = driver.data["histogram"]
     assert sum(filter(None, bars["y"])) == 5
     assert len(bars["x"]) == len(bars["y"]) == len(bars["width"]) == 50  # the App keeps the rest of a longer list
     number = bars["x"].index(0.6)
-    desk.event("on_bar", range=[0.6, 0.6 + bars["width"][number]])
-    assert desk.view.values("memorability") == [0.6]
-    desk.event("on_change_view")
-    assert "**1** of 1 scored" in desk.state["statistics"]
-    desk.event("on_reset")
-    assert len(desk.view) == 6
+    driver.event("on_bar", range=[0.6, 0.6 + bars["width"][number]])
+    assert driver.view.values("memorability") == [0.6]
+    driver.event("on_change_view")
+    assert "**1** of 1 scored" in driver.state["statistics"]
+    driver.event("on_reset")
+    assert len(driver.view) == 6
 
 
 def test_box_selection_filters_view(scored: Any) -> None:
-    desk = open_panel(scored)
-    desk.event("on_load")
-    (bars,) = desk.data["histogram"]
+    driver = open_panel(scored)
+    driver.event("on_load")
+    (bars,) = driver.data["histogram"]
     points = [{"idx": number} for number, edge in enumerate(bars["x"]) if edge and 0.6 <= edge <= 0.8]
-    desk.event("on_box", data=points)
-    assert sorted(desk.view.values("memorability")) == [0.6, 0.7, 0.8]
+    driver.event("on_box", data=points)
+    assert sorted(driver.view.values("memorability")) == [0.6, 0.7, 0.8]
     for odd in ([], [{"idx": 99}], [{"idx": -1}]):
-        assert "set_view" not in desk.event("on_box", data=odd)
-    assert "set_view" not in desk.event("on_bar")
+        assert "set_view" not in driver.event("on_box", data=odd)
+    assert "set_view" not in driver.event("on_bar")
 
 
 def test_sort_and_failed_buttons(scored: Any) -> None:
-    desk = open_panel(scored)
-    desk.event("on_load")
-    desk.event("on_most")
-    assert desk.view.values("memorability") == [0.9, 0.8, 0.7, 0.6, 0.5, None]
-    desk.event("on_least")
-    assert desk.view.values("memorability") == [0.5, 0.6, 0.7, 0.8, 0.9, None]
-    desk.event("on_failed")
-    assert desk.view.values("filepath") == [scored.skip(2).first().filepath]
+    driver = open_panel(scored)
+    driver.event("on_load")
+    driver.event("on_most")
+    assert driver.view.values("memorability") == [0.9, 0.8, 0.7, 0.6, 0.5, None]
+    driver.event("on_least")
+    assert driver.view.values("memorability") == [0.5, 0.6, 0.7, 0.8, 0.9, None]
+    driver.event("on_failed")
+    assert driver.view.values("filepath") == [scored.skip(2).first().filepath]
 
 
 def test_means_by_class(scored: Any) -> None:
-    desk = open_panel(scored)
-    desk.event("on_load")
-    assert desk.state["classes"] == ["kind"]
-    (bars,) = desk.data["means"]
+    driver = open_panel(scored)
+    driver.event("on_load")
+    assert driver.state["classes"] == ["kind"]
+    (bars,) = driver.data["means"]
     means = dict(zip(bars["x"], bars["y"], strict=True))
     assert means == {"a": pytest.approx(0.65), "b": pytest.approx(2.2 / 3), None: None}
 
@@ -86,78 +86,78 @@ def test_late_events_do_not_undo_a_choice(scored: Any) -> None:
     again.info = {PROVENANCE_INFO: {}}
     again.save()
     scored.clone_sample_field("kind", "other")
-    desk = open_panel(scored)
-    desk.event("on_load")
-    before, layout = dict(desk.state), desk.layout
-    desk.event("on_class_field", value="other")
-    assert desk.layout == layout
-    desk.event("on_field", value="again")
-    desk.event("on_change_view", panel_state=before)
-    assert (desk.state["field"], desk.state["class_field"]) == ("again", "other")
+    driver = open_panel(scored)
+    driver.event("on_load")
+    before, layout = dict(driver.state), driver.layout
+    driver.event("on_class_field", value="other")
+    assert driver.layout == layout
+    driver.event("on_field", value="again")
+    driver.event("on_change_view", panel_state=before)
+    assert (driver.state["field"], driver.state["class_field"]) == ("again", "other")
 
 
 def test_panel_without_scores_opens_the_form(dataset: Any) -> None:
     dataset.add_sample(fo.Sample(filepath="a.png"))
-    desk = open_panel(dataset)
-    desk.event("on_load")
-    assert desk.state["field"] is None
-    assert desk.event("on_compute")[0].endswith("prompt_user_for_operation")
+    driver = open_panel(dataset)
+    driver.event("on_load")
+    assert driver.state["field"] is None
+    assert driver.event("on_compute")[0].endswith("prompt_user_for_operation")
     dataset.add_sample_field("memorability", fo.FloatField)
     dataset.first()["memorability"] = 0.5
-    desk.event("on_change_active_fields")
-    assert desk.state["field"] == "memorability"
+    driver.event("on_change_active_fields")
+    assert driver.state["field"] == "memorability"
 
 
 def test_panel_shows_errors(scored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = open_panel(scored)
-    desk.event("on_load")
+    driver = open_panel(scored)
+    driver.event("on_load")
 
     def broken(*_: object) -> None:
         raise OSError("the database is gone")
 
     monkeypatch.setattr("resmem_plugin.fiftyone.app.panel.distribution", broken)
-    desk.event("on_change_view")
-    assert "OSError: the database is gone" in desk.state["problem"]
+    driver.event("on_change_view")
+    assert "OSError: the database is gone" in driver.state["problem"]
     monkeypatch.undo()
-    desk.event("on_change_view")
-    assert desk.state["problem"] is None
+    driver.event("on_change_view")
+    assert driver.state["problem"] is None
 
 
 def test_panel_of_a_patches_view(dataset: Any) -> None:
     boxes = [fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=score) for score in (0.5, 0.7)]
     dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=boxes)))
     dataset.add_dynamic_sample_fields()
-    desk = open_panel(dataset)
-    desk.event("on_load")
-    assert desk.state["field"] is None
-    desk.view = dataset.to_patches("gt")
-    desk.event("on_change_view")
-    assert desk.state["field"] == "gt.memorability"
-    assert "mean **0.600**" in desk.state["statistics"]
-    desk.event("on_bar", range=[0.65, 0.8])
-    assert desk.view.values("gt.memorability") == [0.7]
-    desk.event("on_reset")
-    assert len(desk.view) == 2
+    driver = open_panel(dataset)
+    driver.event("on_load")
+    assert driver.state["field"] is None
+    driver.view = dataset.to_patches("gt")
+    driver.event("on_change_view")
+    assert driver.state["field"] == "gt.memorability"
+    assert "mean **0.600**" in driver.state["statistics"]
+    driver.event("on_bar", range=[0.65, 0.8])
+    assert driver.view.values("gt.memorability") == [0.7]
+    driver.event("on_reset")
+    assert len(driver.view) == 2
 
 
 def test_panel_ignores_scores_out_of_range(dataset: Any) -> None:
     for number, score in enumerate([0.5, 0.7, float("nan"), float("inf"), -3000.0, 70.0]):
         dataset.add_sample(fo.Sample(filepath=f"{number}.png", memorability=score))
-    desk = open_panel(dataset)
-    desk.event("on_load")
-    assert not desk.state["problem"]
-    assert "**2** of 6 scored" in desk.state["statistics"]
-    assert "mean **0.600**" in desk.state["statistics"]
-    assert len(desk.state["edges"]) <= 51
+    driver = open_panel(dataset)
+    driver.event("on_load")
+    assert not driver.state["problem"]
+    assert "**2** of 6 scored" in driver.state["statistics"]
+    assert "mean **0.600**" in driver.state["statistics"]
+    assert len(driver.state["edges"]) <= 51
 
 
 def test_panel_names_fields_with_scored_patches(dataset: Any) -> None:
     box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=0.5)
     dataset.add_sample(fo.Sample(filepath="a.png", gt=fo.Detections(detections=[box])))
     dataset.add_dynamic_sample_fields()
-    desk = open_panel(dataset)
-    desk.event("on_load")
-    assert desk.state["objects"] == ["gt"]
+    driver = open_panel(dataset)
+    driver.event("on_load")
+    assert driver.state["objects"] == ["gt"]
 
 
 def test_panel_follows_the_group_slice(dataset: Any) -> None:
@@ -170,9 +170,9 @@ def test_panel_follows_the_group_slice(dataset: Any) -> None:
                 fo.Sample(filepath="r.png", group=group.element("right"), memorability=score + 0.5),
             ]
         )
-    desk = open_panel(dataset)
-    desk.event("on_load")
-    assert "mean **0.300**" in desk.state["statistics"]
+    driver = open_panel(dataset)
+    driver.event("on_load")
+    assert "mean **0.300**" in driver.state["statistics"]
     dataset.group_slice = "right"
-    desk.event("on_change_group_slice")
-    assert "mean **0.800**" in desk.state["statistics"]
+    driver.event("on_change_group_slice")
+    assert "mean **0.800**" in driver.state["statistics"]

@@ -95,7 +95,7 @@ compute_memorability(fo.load_dataset(sys.argv[1])[:6], scorer=Scorer(device="cpu
     assert compute_memorability(ten, scorer=red).skipped == 6
 
 
-@pytest.mark.parametrize("meanwhile", ["deleted", "given to another"])
+@pytest.mark.parametrize("meanwhile", ["deleted", "overwritten"])
 def test_field_deleted_or_overwritten_during_a_run(
     ten: Any, red: Scorer, other: Scorer, meanwhile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def test_unreadable_images_have_an_error(dataset: Any, bad: dict[str, str], red:
     assert dataset.bounds("memorability") == (scores[0], scores[0])
 
 
-def test_failed_images_are_tried_again(dataset: Any, bad: dict[str, str], red: Scorer) -> None:
+def test_failed_images_are_retried(dataset: Any, bad: dict[str, str], red: Scorer) -> None:
     add_images(dataset, [bad["missing"], bad["text"]])
     compute_memorability(dataset, scorer=red)
     Image.new("RGB", (4, 4), "red").save(bad["missing"])

@@ -85,7 +85,7 @@ def test_missing_mongod_is_reported(programs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "mode", "said"),
+    ("script", "mode", "message"),
     [
         ("exit 0", 0o644, "is not executable"),
         ("echo 'libcrypto.so.3: not found' >&2; exit 127", 0o755, r"cannot be started \(libcrypto.so.3: not found\)"),
@@ -93,9 +93,9 @@ def test_missing_mongod_is_reported(programs: Path) -> None:
         ("kill -ILL $$", 0o755, r"cannot be started \(exit code -4\)"),
     ],
 )
-def test_broken_mongod_is_reported(script: str, mode: int, said: str, programs: Path) -> None:
+def test_broken_mongod_is_reported(script: str, mode: int, message: str, programs: Path) -> None:
     program(programs, script, mode)
-    with pytest.raises(MissingPackageError, match=f"does not run here.*{said}.*FIFTYONE_DATABASE_URI"):
+    with pytest.raises(MissingPackageError, match=f"does not run here.*{message}.*FIFTYONE_DATABASE_URI"):
         find_database()
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from resmem_plugin import Scorer
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 180
+TIMEOUT_S = 180
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def images(folder: Path) -> list[str]:
 
 
 def test_folder_dataset_has_the_folders_name(folder: Path) -> None:
-    dataset, left_out = folder_dataset(str(folder), images(folder))
+    dataset, skipped = folder_dataset(str(folder), images(folder))
     assert dataset.name == folder.name
     assert dataset.persistent
     assert sorted(dataset.values("filepath")) == images(folder)
-    assert left_out == 0
+    assert skipped == 0
 
 
-def test_again_only_new_images_are_added(
+def test_a_second_run_adds_only_new_images(
     folder: Path, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, _ = folder_dataset(str(folder), images(folder))
@@ -107,8 +107,8 @@ def test_invalid_dataset_names_are_rejected(path: str, name: str | None, databas
 
 
 def test_file_names_that_are_not_utf8_are_counted(folder: Path) -> None:
-    dataset, left_out = folder_dataset(str(folder), [*images(folder), os.fsdecode(b"/tmp/\xff.jpg")])
-    assert left_out == 1
+    dataset, skipped = folder_dataset(str(folder), [*images(folder), os.fsdecode(b"/tmp/\xff.jpg")])
+    assert skipped == 1
     assert len(dataset) == 3
 
 
@@ -151,7 +151,7 @@ class Run:
             )
 
     def wait_for(self, text: str) -> str:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while text not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
