@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,8 @@ def picklable_model(model: Model) -> Model:
     Raises:
         OptionError: for a function or class that the other process could not import.
     """
-    name = getattr(model, "__qualname__", type(model).__qualname__)
+    function = model.func if isinstance(model, functools.partial) else model
+    name = getattr(function, "__qualname__", type(function).__qualname__)
     if "<" in name:  # "<lambda>", "f.<locals>.g"
         raise OptionError(
             f"the model {name} cannot be pickled: define the function or class at the top level of a module"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +80,14 @@ class ScorerOptions:
             _check_positive(name, getattr(self, name))
         if self.decode not in ("exact", "fast"):
             raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
+        if not isinstance(self.weights, (str, os.PathLike, NoneType)):
+            raise OptionError(f"weights must be a path or None, not {self.weights!r}")
+        if not isinstance(self.cache, (str, os.PathLike, bool, NoneType)):
+            raise OptionError(f"cache must be True, a path or None, not {self.cache!r}")
+        if not isinstance(self.exif_transpose, (bool, np.bool_)):
+            raise OptionError(f"exif_transpose must be True or False, not {self.exif_transpose!r}")
+        if self.storage_options is not None and not isinstance(self.storage_options, Mapping):
+            raise OptionError(f"storage_options must be a dict or None, not a {type(self.storage_options).__name__}")
         if self.processes not in (None, False, True):
             raise OptionError(
                 f"processes must be True, False or None, not {self.processes!r}; num_workers sets how many"

@@ -66,6 +66,10 @@ def test_the_scorer_has_every_option() -> None:
         ({"num_workers": True}, "num_workers must be a whole number from 1"),
         ({"decode": "quick"}, "decode must be 'exact' or 'fast'"),
         ({"processes": 4}, "num_workers sets how many"),
+        ({"weights": 5}, "weights must be a path or None, not 5"),
+        ({"cache": 5}, "cache must be True, a path or None, not 5"),
+        ({"storage_options": ["key"]}, "storage_options must be a dict or None, not a list"),
+        ({"exif_transpose": "yes"}, "exif_transpose must be True or False, not 'yes'"),
         ({"calibration": "0123456789abcdef"}, "calibration is for precision='int8'"),
     ],
 )

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def _local_module() -> nn.Module:
     return Local()
 
 
-@pytest.mark.parametrize("model", [lambda x: red_mean(x), _local_function(), _local_module()])
+@pytest.mark.parametrize("model", [lambda x: red_mean(x), partial(lambda x: x), _local_function(), _local_module()])
 def test_a_lambda_or_a_local_class_is_refused(model: Callable[[Tensor], Tensor]) -> None:
     scorer = Scorer(device="cpu", model=model)
     with pytest.raises(OptionError, match="cannot be pickled: define the function or class at the top level"):
