@@ -25,6 +25,7 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.engines.base import FLOPS_PER_IMAGE
 from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
+from resmem_plugin.core.images.preprocess import INPUT_SHAPE
 from resmem_plugin.core.images.reader import DecodeMode
 from resmem_plugin.core.network.resmem import ResMemNetwork
 
@@ -88,7 +89,7 @@ def main() -> None:
         distinct = synthetic_images(Path(folder), 64)
         paths = list(itertools.islice(itertools.cycle(distinct), options.images))
         exact = [score.memorability for score in Scorer(model=network, device="cpu").score(distinct[:16])]
-        batch = np.random.default_rng(0).integers(0, 256, (options.batch_size, 227, 227, 3), dtype=np.uint8)
+        batch = np.random.default_rng(0).integers(0, 256, (options.batch_size, *INPUT_SHAPE), dtype=np.uint8)
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {options.images} images")
         print("| | limit, images/s | forward | of the limit | end to end | of forward | max error |")
         print("|---|---|---|---|---|---|---|")

@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.core.engines.base import DEVICES_TEXT
+from resmem_plugin.core.engines.resolve import PRECISIONS
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.inputs import read_inputs
 
@@ -50,8 +52,8 @@ def add_commands(commands: Any) -> None:
         "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
     )
     app.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one per core)")
-    app.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    app.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    app.add_argument("--device", default="auto", help=f"{DEVICES_TEXT} (default: auto)")
+    app.add_argument("--precision", default="auto", help=f"{', '.join(PRECISIONS)} (default: auto)")
     app.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
 
 
@@ -103,11 +105,11 @@ def _app(options: argparse.Namespace) -> int:
         echo_err(f"warning: {skipped} images are skipped: FiftyOne cannot store file names that are not UTF-8")
     summary = _score(dataset, options)
 
-    with launch.ensure_plugin() as known, contextlib.suppress(KeyboardInterrupt):
+    with launch.ensure_plugin() as installed, contextlib.suppress(KeyboardInterrupt):
         where = {"address": options.address, "port": options.port, "browser": not options.no_browser}
         with launch.app_session(dataset, summary.field, **where) as session:
             echo_err(f"the App is at {session.url}, its dataset is {dataset.name!r}; Ctrl-C ends it")
-            if not known:
+            if not installed:
                 echo_err("the plugin is installed for this session only: keep it with `resmem plugin install`")
             session.wait(-1)
     return int(skipped + summary.failed > 0)

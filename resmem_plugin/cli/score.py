@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
 from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.core.engines.base import DEVICES_TEXT
 from resmem_plugin.core.engines.resolve import ENGINES, PRECISIONS
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.checkpoint import Checkpoint
@@ -80,7 +81,7 @@ def add_command(commands: Any) -> None:
         "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
     )
     score.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one per core)")
-    score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    score.add_argument("--device", default="auto", help=f"{DEVICES_TEXT} (default: auto)")
     score.add_argument("--precision", default="auto", help=f"{', '.join(PRECISIONS)} (default: auto)")
     score.add_argument(
         "--calibration",

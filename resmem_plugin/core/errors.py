@@ -1,6 +1,6 @@
 """Every error and warning of this package; each message says what happened, to what, and how to fix it.
 
-Each derives from the one that it stands under.
+Each is a subclass of the one above it in the tree.
 
     ResMemError
     ├── WeightsError                 the published weights are not found or damaged
@@ -129,7 +129,7 @@ class CalibrationWarning(ResMemWarning):
 
 
 class CacheWarning(ResMemWarning):
-    """A cache cannot be used, or was damaged; work goes on without it."""
+    """A cache cannot be used, or was damaged; scoring continues without it."""
 
 
 def warn(message: str, category: type[ResMemWarning]) -> None:

@@ -27,7 +27,7 @@ class Provenance:
 
     The id compares what moves a score by more than 1e-5. A release that moves scores raises `preprocessing`, so
     `package_version` is recorded and not compared. In fp32 all engines and devices agree within 1e-5, so `engine` and
-    `device` are recorded and not compared: scores begun with PyTorch can be continued with OpenVINO.
+    `device` are recorded and not compared: scores started with PyTorch can be continued with OpenVINO.
 
     Attributes:
         weights: SHA-256 of the weights file, or for a model of your own a hash of its parameters.
@@ -64,6 +64,8 @@ class Provenance:
     def identity(self) -> dict[str, str | bool]:
         """The fields that `id` compares."""
         recorded = _RECORDED_IN_FP32 if self.precision == "fp32" else _RECORDED
+        if self.device == "cpu":  # records of earlier versions have no device: those of a CPU keep their id
+            recorded |= {"device"}
         return {key: value for key, value in self.to_dict().items() if key not in recorded}
 
     @property

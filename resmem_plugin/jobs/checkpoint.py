@@ -236,8 +236,10 @@ def _read_provenance(path: str, header: dict[str, Any]) -> Provenance:
 def _differences(before: Provenance | None, now: Provenance) -> str:
     if before is None:
         return f"a finished file does not record how the first was produced; the second is {now}"
-    then, new = before.identity, now.identity
-    return ", ".join(f"{key} was {then.get(key)} and is {new.get(key)}" for key in new if new[key] != then.get(key))
+    then, new = before.to_dict(), now.to_dict()
+    compared = [key for key in {**then, **new} if key in before.identity or key in now.identity]
+    differing = [key for key in compared if then.get(key) != new.get(key)]
+    return ", ".join(f"{key} was {then.get(key)} and is {new.get(key)}" for key in differing)
 
 
 def _image_key(image: object) -> str | None:

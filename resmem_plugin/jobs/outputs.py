@@ -202,8 +202,8 @@ def _write_gallery(path: str, images: Sequence[object], results: Results, proven
     cards = [Card(images[row], float(scores[row]), results.errors.get(row)) for row in ranked + failed]
     try:
         Gallery(cards, title=title, total=len(images), provenance=provenance).save(path)
-    except OSError as error:
-        return f"{path} could not be written ({error})"
+    except Exception as error:  # the table's problem must be reported, too
+        return f"{path} could not be written ({error}): free some space, or name another file with --html"
     return None
 
 

@@ -61,3 +61,9 @@ def test_a_provenance_is_read_from_its_record() -> None:
 @pytest.mark.parametrize("record", [None, "text", {}, {"provenance": "0123456789ab"}])
 def test_a_record_of_another_tool_is_not_a_provenance(record: object) -> None:
     assert Provenance.from_record(record) is None
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_record_without_a_device_has_the_id_of_a_cpu(precision: str) -> None:
+    now = replace(FP32, precision=precision)
+    assert replace(now, device=None).id == now.id

@@ -112,7 +112,7 @@ class ScoreCache:
                 )
             if not path.parent.is_dir():
                 raise OptionError(f"there is no folder {path.parent} for the cache {path.name}: create it first")
-        with contextlib.suppress(OSError):  # the run will emit_warnings
+        with contextlib.suppress(OSError):  # the session will report it
             check_application_id(path)
         return ScoreCache(path=path, max_bytes=limit)
 
@@ -238,7 +238,7 @@ class CacheSession:
         self._usable = False
         self._close()
         self._messages.append(
-            f"the cache of scores {self._cache.path} cannot be used ({error}): scoring goes on without it. Free some "
+            f"the cache of scores {self._cache.path} cannot be used ({error}): scoring continues without it. Free some "
             "space and make it writable, or name another file"
         )
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from resmem_plugin.core.errors import ForkError
 
+DEVICES_TEXT = "auto, cpu, cuda, cuda:N or mps"
+"""For help texts and messages."""
+
 FLOPS_PER_IMAGE = 27.16e9
 """Floating-point operations of a forward pass per image, a multiplication and an addition counting as two."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import functools
+import pickle
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -50,15 +50,24 @@ def picklable_model(model: Model) -> Model:
     """A copy of a model that another process can load: on the CPU.
 
     Raises:
-        OptionError: for a function or class that the other process could not import.
+        OptionError: if it cannot be pickled, as a lambda or a local class cannot.
     """
-    function = model.func if isinstance(model, functools.partial) else model
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    if "<" in name:  # "<lambda>", "f.<locals>.g"
+    copied = copy.deepcopy(model).to("cpu") if hasattr(model, "to") else model
+    try:
+        pickle.Pickler(_Discard()).dump(copied)
+    except Exception as error:  # PicklingError, AttributeError, or what the model raises
         raise OptionError(
-            f"the model {name} cannot be pickled: define the function or class at the top level of a module"
-        )
-    return copy.deepcopy(model).to("cpu") if hasattr(model, "to") else model
+            f"the model cannot be pickled ({error}): define its functions and classes at the top level of a module"
+        ) from error
+    return copied
+
+
+class _Discard:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        """Accept and drop the data."""
+        return len(data)
 
 
 def expected_images_per_s(choice: Choice) -> float | None:

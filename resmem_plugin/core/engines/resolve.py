@@ -12,7 +12,7 @@ from resmem_plugin.core.errors import MissingPackageError, OptionError
 
 ENGINES = ("auto", "pytorch", "openvino")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""As a form or a help text lists them; "cuda:N" is another."""
+"""As a form lists them; "cuda:N" is another."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 _OPENVINO_PRECISIONS = tuple(name for name in PRECISIONS if name != "fp16")

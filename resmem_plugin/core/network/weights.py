@@ -22,7 +22,7 @@ PUBLISHED_SHA256 = "8e4b8ab0ac338909add68a674e9bd4c1602350731abe7f97bc060dc15970
 
 LICENCE = (
     "University of Chicago ResMem Non-commercial License: research and other non-commercial use only; "
-    "it is in the `resmem` distribution with the weights"
+    "its text is in the `resmem` distribution"
 )
 
 _INSTALL = 'pip install "resmem-plugin[weights]"'

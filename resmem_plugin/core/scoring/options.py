@@ -13,6 +13,7 @@ import numpy as np
 from resmem_plugin.core.engines.base import EngineInfo, jpeg_decoder
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.preprocess import PREPROCESSING_VERSION
+from resmem_plugin.core.images.reader import iterable_of_images
 from resmem_plugin.core.provenance import Provenance, package_version
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class ScorerOptions:
             )
         if self.calibration is not None and self.precision != "int8":
             raise OptionError("calibration is for precision='int8': leave it out")
+        if self.calibration is not None and not isinstance(self.calibration, str):  # a generator cannot be pickled
+            object.__setattr__(self, "calibration", tuple(iterable_of_images(self.calibration)))
 
     @property
     def changed(self) -> list[str]:

@@ -117,7 +117,7 @@ class Scorer:
         if model is not None and options.weights is not None:
             raise OptionError("model and weights exclude each other: a model brings its own weights")
         self.options = options
-        self.batch_size = options.batch_size
+        self.batch_size, self.processes = options.batch_size, options.processes
         self.num_workers = options.num_workers or available_cores()
         self._cache = ScoreCache.of(options.cache) if options.cache else None
         self._reader = ImageReader(
@@ -133,7 +133,7 @@ class Scorer:
             self._engine = engine = engine_for_model(model, self._choice, weights_id)
             self._model = engine.model
             if options.cache and engine.weights.startswith("function:"):
-                raise OptionError("scores of a function cannot be cached: give an nn.Module, or no cache")
+                raise OptionError("scores of a function cannot be cached, as functions have no hash: give an nn.Module")
             return
         self._weights = find_weights(options.weights)
         if weights_id is not None and weights_id != self._weights.sha256:
@@ -147,17 +147,15 @@ class Scorer:
         elif isinstance(options.calibration, str):
             self._engine = load_engine(self._weights, self._choice, options.calibration)
         elif options.calibration is not None:
-            self._calibrate(iterable_of_images(options.calibration))
+            self._calibrate(options.calibration)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = self.options
-        if self._engine is not None:  # "auto" might be another precision in the other process
-            options = replace(options, precision=self._engine.precision, calibration=self._engine.calibration)
-        if options.precision not in ("auto", "fp32"):
+        engine = self.engine  # int8 must be calibrated: each process would do so on other images
+        options = replace(self.options, precision=engine.precision, calibration=engine.calibration)
+        if (options.precision, options.decode) != ("fp32", "exact"):  # where another "auto" would be other scores
             options = replace(options, engine=self._choice.engine, device=self._choice.device)
-        if self._model is None:
-            return _unpickle, (options, self._weights.sha256, None)
-        return _unpickle, (options, self.engine.weights, picklable_model(self._model))
+        model = None if self._model is None else picklable_model(self._model)
+        return _unpickle, (type(self), options, engine.weights, model)
 
     def __repr__(self) -> str:
         if self._engine is None:
@@ -257,9 +255,9 @@ class Scorer:
                 self._engine = load_engine(self._weights, self._choice, pixels)
 
     def _processes_after(self) -> int | None:
-        if self.options.processes is None:
+        if self.processes is None:
             return _PROCESS_AFTER_IMAGES if self.engine.lookahead and self.num_workers > _MAX_GIL_WORKERS else None
-        return 0 if self.options.processes else None
+        return 0 if self.processes else None
 
     def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
         if self._engine is None:
@@ -292,7 +290,7 @@ def _score(index: int, outcome: pipeline.Outcome) -> Score:
     return Score(index, outcome.memorability, None if outcome.error is None else str(outcome.error))
 
 
-def _unpickle(options: ScorerOptions, weights_id: str, model: Model | None) -> Scorer:
-    scorer = Scorer.__new__(Scorer)
+def _unpickle(cls: type[Scorer], options: ScorerOptions, weights_id: str, model: Model | None) -> Scorer:
+    scorer = cls.__new__(cls)
     scorer._set_up(options, model, weights_id)
     return scorer

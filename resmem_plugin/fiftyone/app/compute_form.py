@@ -151,7 +151,9 @@ def _estimate_images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
     """The speed of the last run into this field, or an estimate from this CPU's FLOPS; None on a GPU."""
     report, known = writer.target.run_report or {}, writer.target.provenance
     timed = report.get("state") == "complete" and report["scored"] >= _MIN_TIMED and report["elapsed_s"] > 1
-    if timed and known is not None and (known.engine, known.precision) == (chosen.engine, chosen.precision):
+    device = chosen.device.partition(":")[0]
+    same = (chosen.engine, chosen.precision, device)
+    if timed and known is not None and (known.engine, known.precision, known.device or device) == same:
         return float(report["scored"] / report["elapsed_s"])
     return expected_images_per_s(chosen)
 

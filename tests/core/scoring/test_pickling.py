@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def _local_module() -> nn.Module:
 @pytest.mark.parametrize("model", [lambda x: red_mean(x), partial(lambda x: x), _local_function(), _local_module()])
 def test_a_lambda_or_a_local_class_is_refused(model: Callable[[Tensor], Tensor]) -> None:
     scorer = Scorer(device="cpu", model=model)
-    with pytest.raises(OptionError, match="cannot be pickled: define the function or class at the top level"):
+    with pytest.raises(OptionError, match=r"cannot be pickled .* at the top level of a module"):
         pickle.dumps(scorer)
 
 
@@ -114,3 +115,24 @@ def test_options_are_kept(tmp_path: Path) -> None:
     assert (loaded.batch_size, loaded.num_workers) == (2, 3)
     assert loaded.options.cache == scorer.options.cache
     assert loaded.provenance == scorer.provenance
+
+
+class NamedScorer(Scorer):
+    """A subclass."""
+
+
+def test_a_subclass_stays_one() -> None:
+    assert type(pickle.loads(pickle.dumps(NamedScorer(device="cpu", model=Red())))) is NamedScorer
+
+
+@pytest.mark.weights
+def test_int8_must_be_calibrated_first() -> None:
+    with pytest.raises(OptionError, match=r"name images with Scorer\(precision='int8', calibration=...\)"):
+        pickle.dumps(Scorer(device="cpu", precision="int8"))
+
+
+@pytest.mark.weights
+def test_with_fast_decoding_the_device_is_kept() -> None:
+    scorer = Scorer(device="cpu", decode="fast")
+    loaded = pickle.loads(pickle.dumps(Scorer.of(replace(scorer.options, device="auto"))))
+    assert loaded.options.device == scorer.provenance.device == "cpu"

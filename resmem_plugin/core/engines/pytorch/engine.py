@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from resmem_plugin.core.engines.base import check_not_forked
+from resmem_plugin.core.engines.base import DEVICES_TEXT, check_not_forked
 from resmem_plugin.core.errors import EvalModeError, OptionError
 from resmem_plugin.core.network.resmem import ResMemNetwork
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 Model: TypeAlias = "nn.Module | Callable[[Tensor], Tensor]"
 """Float images (B, 3, 227, 227) in [0, 1] -> memorability (B, 1) or (B,)."""
-
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _AUTO_PRECISION = {"cpu": "fp32", "mps": "fp32", "cuda": "fp16"}
@@ -209,9 +207,9 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
-        raise OptionError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}") from error
+        raise OptionError(f"device must be {DEVICES_TEXT}, not {name!r}") from error
     if device.type not in _BATCH_SIZES:
-        raise OptionError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+        raise OptionError(f"device must be {DEVICES_TEXT}, not {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise OptionError(
             f"device={name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA device(s) here: use device='auto' or "
