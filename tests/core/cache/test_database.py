@@ -161,7 +161,7 @@ def _files_of_at_most(size: int) -> Iterator[None]:
 def test_scoring_continues_when_the_disk_is_full(counting: CountingScorers, size: int) -> None:
     images = [flat(value) for value in range(40)]
     expected = scores_of(counting.scorer(cache=None, batch_size=1), images)
-    with _files_of_at_most(size), pytest.warns(CacheWarning, match="cannot be used .*goes on without it") as caught:
+    with _files_of_at_most(size), pytest.warns(CacheWarning, match="cannot be used .*continues without it") as caught:
         assert scores_of(counting.scorer(batch_size=1), images) == expected
     assert len(caught) == 1
     assert scores_of(counting.scorer(batch_size=1), images) == expected  # and it does no harm later
