@@ -131,7 +131,7 @@ class Checkpoint:
         return self._output if self.is_current else self.path
 
     def start(self, provenance: Provenance) -> None:
-        """Set the provenance of the scores to come.
+        """Set the provenance of the scores to come; if there are some already, theirs stays recorded.
 
         Raises:
             OptionError: if the scores so far have another one.
@@ -142,7 +142,7 @@ class Checkpoint:
                 f"of {provenance.id} ({_differences(self._provenance, provenance)}): resume with the same options, "
                 "or start again with --overwrite"
             )
-        self._provenance, self._id = provenance, provenance.id
+        self._provenance, self._id = self._provenance or provenance, provenance.id
 
     def add(self, row: int, image: object, score: Score) -> None:
         """Keep the score of a row. `start` must have been called.

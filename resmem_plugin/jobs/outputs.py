@@ -66,6 +66,10 @@ class Outputs:
             check_file(self.gallery)
         if len({os.path.realpath(file) for file in self.files}) < len(self.files):
             raise OptionError(f"-o and --html both name {self.gallery}: one would replace the other")
+        if None not in (self.table, self.gallery) and os.path.realpath(self.gallery or "") == os.path.realpath(
+            f"{self.table}.partial"
+        ):
+            raise OptionError(f"--html {self.gallery} is where scores are kept until -o is written: name another file")
         for path in self.files:
             if os.path.lexists(path) and not may_exist:
                 raise OptionError(f"{path} exists: name another file, or use --overwrite or --resume")

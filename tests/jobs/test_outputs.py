@@ -14,7 +14,7 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.jobs.outputs import RESULT_COLUMNS, check_columns, read_output
+from resmem_plugin.jobs.outputs import RESULT_COLUMNS, Outputs, check_columns, read_output
 from resmem_plugin.jobs.results import NOT_REACHED, Results
 from resmem_plugin.jobs.tables import Table, write_table
 from tests import command
@@ -216,3 +216,9 @@ def test_check_columns_rejects_names_of_result_columns(column: str) -> None:
         check_columns(Table(["path", column], [["a.png"], [1]]), "path")
     with pytest.raises(OptionError, match=f"--path-column {column} is the name of a column of results"):
         check_columns(Table([column], [["a.png"]]), column)
+
+
+def test_the_gallery_must_not_be_the_checkpoint(tmp_path: Path) -> None:
+    table = tmp_path / "scores.csv"
+    with pytest.raises(OptionError, match=r"scores.csv.partial is where scores are kept"):
+        Outputs(str(table), f"{table}.partial").check(may_exist=True)
