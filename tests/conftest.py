@@ -140,6 +140,24 @@ def red() -> Scorer:
 
 
 @pytest.fixture
+def photo_folder(tmp_path: Path, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the photographs of `make_photo_folder`."""
+    from tests.jobs.photo_folder import make_photo_folder
+
+    monkeypatch.chdir(tmp_path)
+    make_photo_folder(tmp_path, photos)
+    return tmp_path
+
+
+@pytest.fixture
+def expected_scores(photo_folder: Path, scorer: Scorer) -> dict[str, float]:
+    """Path -> score of the photographs in `photo_folder`."""
+    from tests.jobs.photo_folder import score_photos
+
+    return score_photos(scorer)
+
+
+@pytest.fixture
 def web() -> Iterator[WebServer]:
     """A web server on this machine that misbehaves as the path of a request asks."""
     from tests.http_server import web_server

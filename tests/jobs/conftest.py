@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resmem_plugin import Scorer
 from resmem_plugin.core.scoring import scorer
 from tests.conftest import flat
-from tests.jobs.photo_folder import make_photo_folder, score_photos
 from tests.models import RedEngine
 
 NAMES = ["=1+1.png", "two\nlines.png", 'a "quoted", one.png', "é.png"]
@@ -38,17 +36,3 @@ def use_engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[RedEngine], RedEngi
         return engine
 
     return use
-
-
-@pytest.fixture
-def photo_folder(tmp_path: Path, photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with the photographs of `make_photo_folder`."""
-    monkeypatch.chdir(tmp_path)
-    make_photo_folder(tmp_path, photos)
-    return tmp_path
-
-
-@pytest.fixture
-def expected_scores(photo_folder: Path, scorer: Scorer) -> dict[str, float]:
-    """Path -> score of the photographs in `photo_folder`."""
-    return score_photos(scorer)

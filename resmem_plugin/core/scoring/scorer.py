@@ -138,8 +138,7 @@ class Scorer:
         self._weights = find_weights(options.weights)
         if weights_id is not None and weights_id != self._weights.sha256:
             raise WeightsCorruptError(
-                f"this scorer was pickled with the weights {weights_id}, and {self._weights.path} has "
-                f"{self._weights.sha256}: install the same weights here"
+                f"pickled with the weights {weights_id}, not {self._weights.path}: install the same weights here"
             )
         self._choice = choose(options.engine, options.device, options.precision)
         if options.precision != "int8":
@@ -148,6 +147,11 @@ class Scorer:
             self._engine = load_engine(self._weights, self._choice, options.calibration)
         elif options.calibration is not None:
             self._calibrate(options.calibration)
+
+    def __copy__(self) -> Scorer:
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
         engine = self.engine  # int8 must be calibrated: each process would do so on other images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import pickle
 from collections.abc import Callable
@@ -136,3 +137,8 @@ def test_with_fast_decoding_the_device_is_kept() -> None:
     scorer = Scorer(device="cpu", decode="fast")
     loaded = pickle.loads(pickle.dumps(Scorer.of(replace(scorer.options, device="auto"))))
     assert loaded.options.device == scorer.provenance.device == "cpu"
+
+
+def test_a_copy_needs_no_pickling() -> None:
+    scorer = Scorer(device="cpu", model=lambda x: red_mean(x))
+    assert copy.copy(scorer).provenance == scorer.provenance
