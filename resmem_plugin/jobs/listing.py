@@ -1,0 +1,1 @@
+"""Lists the images in folders, archives and prefixes, and what was left out."""
