@@ -17,6 +17,7 @@ try:
 except ModuleNotFoundError:  # Windows, where an open file cannot be renamed
     fcntl = None  # type: ignore[assignment]
 
+_SUFFIXES = (".sqlite", ".sqlite3", ".db")  # so that an image given by mistake is not treated as a damaged cache
 _APPLICATION_ID = 0x52654D31
 _LOCK_TIMEOUT_S = 20.0
 _MAX_JOURNAL_BYTES = 4 << 20
@@ -43,6 +44,24 @@ class OpenFile:
     connection: sqlite3.Connection
     file: os.stat_result
     quarantined: Path | None
+
+
+def checked_path(named: str | os.PathLike[str]) -> Path:
+    """The path of a cache file that a user has named; it may not exist yet.
+
+    Raises:
+        OptionError: for a name with another suffix or a null character, or in a folder that does not exist.
+    """
+    path = Path(os.path.expanduser(os.fspath(named)))
+    if "\0" in str(path):
+        raise OptionError(f"the cache {str(path)!r} has a null character in its name: name another file")
+    if path.suffix.lower() not in _SUFFIXES or os.path.isdir(path):
+        raise OptionError(
+            f"the cache {path} must be a file whose name ends in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+        )
+    if not os.path.isdir(path.parent):
+        raise OptionError(f"there is no folder {path.parent} for the cache {path.name}: create it first")
+    return path
 
 
 def open_file(path: Path) -> OpenFile:

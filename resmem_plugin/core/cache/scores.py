@@ -22,14 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core import settings
-from resmem_plugin.core.cache.database import OpenFile, check_application_id, is_damage, open_file, quarantine
+from resmem_plugin.core.cache.database import (
+    OpenFile,
+    check_application_id,
+    checked_path,
+    is_damage,
+    open_file,
+    quarantine,
+)
 from resmem_plugin.core.cache.folder import cache_folder, has_cache_folder, is_first_report
 from resmem_plugin.core.errors import CacheError, CacheWarning, OptionError, warn
 
 CacheOption: TypeAlias = "str | os.PathLike[str] | bool | None"
 """True: the file in the user's cache folder. A path: that file. False or None: no cache."""
 
-_SUFFIXES = (".sqlite", ".sqlite3", ".db")  # so that an image given by mistake is not treated as a damaged cache
 _DEFAULT_MAX_MB = 512
 _FIND = "SELECT memorability, clipped, checksum FROM scores WHERE image = ? AND provenance = ?"
 _ADD = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)"
@@ -109,15 +115,7 @@ class ScoreCache:
             if not has_cache_folder():
                 return ScoreCache(path=path, max_bytes=limit, usable=False)
         else:
-            path = Path(os.path.expanduser(os.fspath(option)))
-            if "\0" in str(path):
-                raise OptionError(f"the cache {str(path)!r} cannot be a file: its name has a null character")
-            if path.suffix.lower() not in _SUFFIXES or os.path.isdir(path):
-                raise OptionError(
-                    f"the cache {path} must be a file whose name ends in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
-                )
-            if not os.path.isdir(path.parent):
-                raise OptionError(f"there is no folder {path.parent} for the cache {path.name}: create it first")
+            path = checked_path(option)
         with contextlib.suppress(OSError):  # the session will report it
             check_application_id(path)
         return ScoreCache(path=path, max_bytes=limit)

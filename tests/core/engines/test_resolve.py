@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.engines import resolve
 from resmem_plugin.core.engines.resolve import Choice, choose
-from resmem_plugin.core.errors import MissingPackageError, OptionError
+from resmem_plugin.core.errors import EngineWarning, MissingPackageError, OptionError
 from tests.models import Red
 
 
@@ -24,6 +28,7 @@ def test_what_auto_resolves_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolve, "_has_bf16", lambda: True)
     assert choose(device="cpu", precision="bf16") == Choice("openvino", "cpu", "bf16")
     monkeypatch.setattr(resolve, "_has_bf16", lambda: False)
+    monkeypatch.setattr(resolve, "_emulates_bf16", lambda: False)
     assert choose(device="cpu", precision="bf16") == Choice("pytorch", "cpu", "bf16")
     monkeypatch.setattr(resolve, "_is_installed", lambda: False)
     assert choose(device="cpu") == Choice("pytorch", "cpu", "fp32")
@@ -54,3 +59,31 @@ def test_missing_openvino_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingPackageError, match=r'pip install "resmem-plugin\[openvino\]"'):
         choose("openvino")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_openvino_that_cannot_be_imported_gives_way_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "_import_fault", lambda: "OpenVINO cannot be imported (RuntimeError: no home)")
+    with pytest.warns(EngineWarning, match="no home.*PyTorch is used instead"):
+        assert choose(device="cpu") == Choice("pytorch", "cpu", "fp32")
+    for named in ({"engine": "openvino"}, {"device": "cpu", "precision": "int8"}):
+        with pytest.raises(OptionError, match="cannot be imported"):
+            choose(**named)
+
+
+def test_import_fault_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve._import_fault() is None
+    monkeypatch.setitem(sys.modules, "resmem_plugin.core.engines.openvino", None)
+    assert re.search(r"cannot be imported .*reinstall.*engine='pytorch'", resolve._import_fault() or "")
+
+
+def test_emulated_bf16_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "_emulates_bf16", lambda: True)
+    with pytest.warns(EngineWarning, match=r"several times slower than precision='fp32'"):
+        choose("pytorch", "cpu", "bf16")
+    choose("pytorch", "cpu", "fp32")
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux says")
+def test_bf16_is_found_as_openvino_finds_it() -> None:
+    assert resolve._emulates_bf16() == (not resolve._has_bf16())
