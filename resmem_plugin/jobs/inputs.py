@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
 from resmem_plugin.core.images.sources import is_url, join_root
 from resmem_plugin.jobs.listing import list_folder
 from resmem_plugin.jobs.tables import Table, is_table, read_table
+from resmem_plugin.jobs.text import detect_encoding
 
 
 def read_inputs(
@@ -79,7 +81,7 @@ def _all_paths(
                 warn(f"{given}: {left_out}; name them themselves to score them", SkippedFilesWarning)
         else:
             others = True
-            paths += _listed(root, null=null) if given == "-" else [given]
+            paths += _listed(root, null=null) if given == "-" else _named(given)
     if empty and not paths and not others:
         raise OptionError("; ".join(empty))
     for message in empty:
@@ -87,11 +89,42 @@ def _all_paths(
     return paths
 
 
+def _named(given: str) -> list[str]:
+    """The image that is named, or the files that match a pattern that the shell was not given to expand."""
+    if is_url(given) or os.path.lexists(given):
+        return [given]
+    if given.endswith(("/", os.sep)):
+        raise OptionError(f"there is no folder {given}: correct its path")
+    if not glob.has_magic(given):
+        return [given]
+    found = sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path))
+    if not found:
+        raise OptionError(f"no file matches {given}: correct the pattern")
+    return found
+
+
 def _listed(root: str | None, *, null: bool) -> Iterator[str]:
     """The paths of the list on standard input."""
     if sys.stdin is None:
         raise OptionError("standard input is closed: name the images, or pipe a list of paths")
-    content = sys.stdin.buffer.read()
+    content = _as_utf8(sys.stdin.buffer.read(), null=null)
     lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
     paths = (os.fsdecode(line) for line in lines if line)
     yield from (join_root(root, path) if root else path for path in paths)
+
+
+def _as_utf8(content: bytes, *, null: bool) -> bytes:
+    """A list without its byte-order mark, and UTF-16 and UTF-32 as UTF-8; other bytes are names of files as they are.
+
+    Without a mark, zeros are separators if the list is separated by NUL, not a sign of UTF-16.
+    """
+    encoding, mark = detect_encoding(content)
+    if encoding == "utf-8" or (null and not mark):
+        return content[mark:]
+    try:
+        return content[mark:].decode(encoding).encode()
+    except UnicodeDecodeError as error:
+        raise OptionError(
+            f"the list on standard input starts as {encoding.upper()}, but is none: write it in UTF-8, in PowerShell "
+            "with `| Out-File -Encoding utf8 list.txt`"
+        ) from error

@@ -106,3 +106,25 @@ def test_a_folder_without_images_says_what_it_holds(folder: Path) -> None:
     make(folder, "a.txt", "sub/a.png")
     with pytest.raises(OptionError, match=r"photos \(--recursive .*subfolders\); 1 file left out: 1 .txt$"):
         read("photos")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"), [("*.png", ["a", "b"]), ("[b]*", ["b"]), ("**/*.png", ["a", "b", "sub/c"])]
+)
+def test_a_quoted_pattern_is_expanded_to_files(folder: Path, pattern: str, expected: list[str]) -> None:
+    make(folder, "b.png", "a.png", "sub/c.png")
+    (folder / "b folder").mkdir()
+    assert read(f"photos/{pattern}") == [f"photos/{name}.png" for name in expected]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder: Path) -> None:
+    make(folder, "a[1].png", "a1.png")
+    assert read("photos/a[1].png") == ["photos/a[1].png"]
+
+
+def test_a_pattern_that_matches_nothing_and_a_missing_folder_are_wrong_usage(folder: Path) -> None:
+    with pytest.raises(OptionError, match=r"no file matches photos/\*.png"):
+        read("photos/*.png")
+    with pytest.raises(OptionError, match="there is no folder nothere/: correct its path"):
+        read("nothere/")
+    assert read("nothere", "https://host/a/?b=*") == ["nothere", "https://host/a/?b=*"]
