@@ -227,9 +227,11 @@ def test_preprocessing_equals_upstreams_on_every_kind(corpus: Corpus, kind: str)
 def test_images_in_memory_are_read_unchanged() -> None:
     for name, kind in OBJECT_KINDS.items():
         made = kind.make(Path())
-        if kind.reason is None and isinstance(made, (np.ndarray, Image.Image)):
-            expected = made if isinstance(made, Image.Image) else Image.fromarray(np.ascontiguousarray(made))
-            assert np.array_equal(np.asarray(ImageReader().read(made).image), np.asarray(to_rgb(expected))), name
+        if kind.reason is None and isinstance(made, (np.ndarray, Image.Image)) and "encoded" not in name:
+            found = ImageReader().read(made).image
+            if isinstance(made, np.ndarray):
+                made = Image.fromarray(np.ascontiguousarray(made.squeeze() if "one channel" in name else made))
+            assert np.array_equal(np.asarray(found), np.asarray(to_rgb(made))), name
 
 
 def test_outcomes_do_not_depend_on_warning_filters(corpus: Corpus) -> None:

@@ -93,7 +93,7 @@ def plain_jpeg_pixels(content: bytes) -> int:
         return 0
     try:
         with image_errors():
-            image = _identify(content)
+            image = identify(content)
             _check_cost(image, content)
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return 0
@@ -136,7 +136,7 @@ def _suppress_warnings() -> Iterator[None]:
 
 
 def _decoded(content: bytes, draft: tuple[int, int] | None) -> Image.Image:
-    image = _identify(content)
+    image = identify(content)
     _check_cost(image, content)
     if draft is not None:
         image.draft(image.mode, draft)
@@ -144,7 +144,7 @@ def _decoded(content: bytes, draft: tuple[int, int] | None) -> Image.Image:
     return image
 
 
-def _identify(content: bytes) -> Image.Image:
+def identify(content: bytes) -> Image.Image:
     """The image, not yet decoded, as the first format that recognises the content opens it."""
     optional_format = _optional_format(content)
     matching: list[str] = []
