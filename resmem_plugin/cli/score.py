@@ -100,6 +100,12 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "--weights", metavar="FILE", help="path of model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
     )
+    score.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="the most pixels of one image; larger ones fail (default: $RESMEM_MAX_PIXELS, then 179 million)",
+    )
     score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
     score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
@@ -173,6 +179,7 @@ def _scorer(options: argparse.Namespace, images: list[object], before: Provenanc
             weights=options.weights,
             cache=options.cache,
             exif_transpose=options.exif_transpose,
+            max_pixels=options.max_pixels,
             calibration=_calibration(options, images, before),
         )
     )

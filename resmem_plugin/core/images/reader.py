@@ -24,7 +24,7 @@ from resmem_plugin.core.errors import (
     ScoringError,
     UnsupportedImageError,
 )
-from resmem_plugin.core.images.decoding import decode, image_errors
+from resmem_plugin.core.images.decoding import decode, image_errors, pixel_limit
 from resmem_plugin.core.images.objects import Content, load, read_object, unwrap
 from resmem_plugin.core.images.sources import Sources, is_url
 from resmem_plugin.core.sanitize import printable, without_secrets
@@ -117,16 +117,19 @@ class ImageReader:
         decode: "exact" gives upstream's pixels; "fast" lets the JPEG decoder scale large photographs down first.
         exif_transpose: rotate images by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to their fsspec filesystem.
+        max_pixels: of one image; None: `RESMEM_MAX_PIXELS`, else twice `PIL.Image.MAX_IMAGE_PIXELS`.
     """
 
     decode: DecodeMode = "exact"
     exif_transpose: bool = False
     storage_options: Mapping[str, Any] | None = None
+    max_pixels: int | None = None
     _sources: Sources = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.decode not in ("exact", "fast"):
             raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
+        pixel_limit()  # raises if the variable is invalid
         object.__setattr__(self, "_sources", Sources(self.storage_options))
 
     def fetch(self, reference: object) -> Content:
@@ -156,7 +159,7 @@ class ImageReader:
             elif isinstance(content, np.ndarray):
                 image = Image.fromarray(content)
             else:
-                image = decode(content, draft=_DRAFT_SIZE_PX if self.decode == "fast" else None)
+                image = decode(content, _DRAFT_SIZE_PX if self.decode == "fast" else None, self.max_pixels)
             if not (image.width and image.height):
                 raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels is empty: leave it out")
             if self.exif_transpose:
