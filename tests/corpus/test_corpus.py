@@ -224,9 +224,9 @@ def test_preprocessing_equals_upstreams_on_every_kind(corpus: Corpus, kind: str)
     assert found.equal(expected)
 
 
-def test_images_in_memory_are_read_unchanged() -> None:
+def test_images_in_memory_are_read_unchanged(tmp_path: Path) -> None:
     for name, kind in OBJECT_KINDS.items():
-        made = kind.make(Path())
+        made = kind.make(tmp_path)
         if kind.reason is None and isinstance(made, (np.ndarray, Image.Image)) and "encoded" not in name:
             found = ImageReader().read(made).image
             if isinstance(made, np.ndarray):
