@@ -45,7 +45,7 @@ def test_pixels_of_lazy_images_do_not_stay_in_memory(tmp_path: Path, record_prop
         [sys.executable, "-c", _MEMORY, str(path), "100"], cwd=root, capture_output=True, text=True, check=True
     ).stdout
     record_property("growth of memory with 100 lazy images of 12 megapixels, MiB", grown.strip())  # type: ignore[operator]
-    assert int(grown) < 150  # 3,400 if each kept its pixels
+    assert int(grown) < 300  # 3,400 if each kept its pixels; most of it is the two that are being decoded
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP", "AVIF", "JPEG2000"])
