@@ -22,7 +22,7 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
 from resmem_plugin.core.cache.folder import has_cache_folder
-from resmem_plugin.core.errors import ScoringError, WeightsCorruptError
+from resmem_plugin.core.errors import CacheWarning, ScoringError, WeightsCorruptError
 from resmem_plugin.core.images.reader import describe
 from resmem_plugin.core.network.weights import WeightsFile, verify
 from resmem_plugin.core.sanitize import printable, without_secrets

@@ -49,6 +49,7 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="include subfolders (links to folders are not followed, hidden files are skipped)",
     )
+    add_exclude_option(score)
     score.add_argument(
         "-0", "--null", action="store_true", help="paths on stdin are separated by NUL, as in find -print0"
     )
@@ -111,6 +112,18 @@ def add_command(commands: Any) -> None:
     score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
 
 
+def add_exclude_option(command: argparse.ArgumentParser) -> None:
+    """Add the option --exclude to a command that takes folders."""
+    command.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out the files and subfolders of a folder whose name, or path in the folder, matches, as in "
+        "--exclude 'thumbs*'; repeat it for more",
+    )
+
+
 def _score(options: argparse.Namespace) -> int:
     outputs = _outputs(options)
     with _checkpoint(options) as checkpoint:
@@ -121,6 +134,7 @@ def _score(options: argparse.Namespace) -> int:
                 root=options.root,
                 recursive=options.recursive,
                 null=options.null,
+                exclude=options.exclude,
             )
             check_columns(table, options.path_column)
             results = Results.empty(len(images))
@@ -198,4 +212,6 @@ def _calibration(
         return before.calibration if before is not None and before.calibration else sample_of(images)[0]
     if len(named) == 1 and is_calibration_id(named[0]):
         return str(named[0])
-    return read_inputs(named, path_column="path", root=None, recursive=options.recursive, null=False)[1]
+    return read_inputs(
+        named, path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
+    )[1]

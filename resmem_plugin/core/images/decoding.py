@@ -29,7 +29,14 @@ _Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot
 
 _EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # they run Ghostscript or the like
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open catches, to try the next format
-_PREFIX_BYTES = 16
+_NO_IMAGE_FORMATS = {*_EXTERNAL_FORMATS, "MPEG", "PDF"}  # Pillow knows them, and decodes no pixels of theirs
+_COMMON_SUFFIXES = frozenset((
+    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+))  # fmt: skip
+"""Suffixes of images, whatever Pillow was built with."""
+PREFIX_BYTES = 16
+"""Bytes at the start of a file by which Pillow recognises its format."""
 _JPEG_SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
 _JPEG_END = b"\xff\xd9"
 _MAX_SCANS = 20  # of the largest image; a progressive JPEG has about ten
@@ -44,12 +51,14 @@ class _OptionalFormat:
         name: of the format.
         package: the distribution to install.
         module: the module to import.
+        suffixes: of its files.
         register: the function of the module that adds the format, if importing does not.
     """
 
     name: str
     package: str
     module: str
+    suffixes: tuple[str, ...]
     register: str | None = None
 
     def add(self) -> bool:
@@ -63,8 +72,10 @@ class _OptionalFormat:
         return True
 
 
-_HEIC = _OptionalFormat("HEIC", "pillow-heif", "pillow_heif", "register_heif_opener")
-_JPEG_XL = _OptionalFormat("JPEG XL", "pillow-jxl-plugin", "pillow_jxl")
+_HEIC = _OptionalFormat(
+    "HEIC", "pillow-heif", "pillow_heif", (".heic", ".heics", ".heif", ".heifs", ".hif"), "register_heif_opener"
+)
+_JPEG_XL = _OptionalFormat("JPEG XL", "pillow-jxl-plugin", "pillow_jxl", (".jxl",))
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
@@ -99,6 +110,29 @@ def decode(content: bytes, draft: tuple[int, int] | None = None, max_pixels: int
         except Warning:  # a program's filters may turn Pillow's warnings into errors
             with _suppress_warnings():
                 return _decoded(content, draft, max_pixels)
+
+
+def readable_suffixes() -> frozenset[str]:
+    """Suffixes, in lower case, of the images that Pillow reads here, and of HEIC and JPEG XL even where it cannot.
+
+    It loads all of Pillow's formats, which takes a while.
+    """
+    registered = Image.registered_extensions()
+    formats = {name for name in Image.OPEN if name not in _NO_IMAGE_FORMATS}
+    found = (suffix.lower() for suffix, name in registered.items() if name in formats)
+    return _COMMON_SUFFIXES.union(found, _HEIC.suffixes, _JPEG_XL.suffixes)
+
+
+def starts_like_image(prefix: bytes) -> bool:
+    """Whether a file that starts with these `PREFIX_BYTES` is an image, as far as they tell.
+
+    A DIB starts with a small number, which is too little to tell it by.
+    """
+    if _optional_format(prefix) is not None:
+        return True
+    Image.init()
+    accepts = [accept for name, (_, accept) in list(Image.OPEN.items()) if name not in {*_NO_IMAGE_FORMATS, "DIB"}]
+    return any(accept is not None and _verdict(accept, prefix) for accept in accepts)
 
 
 def plain_jpeg_pixels(content: bytes, max_pixels: int | None = None) -> int:
@@ -184,7 +218,7 @@ def identify(content: bytes) -> Image.Image:
 
 def _verdict(accept: _Accept | None, content: bytes) -> bool | str:
     try:
-        return accept is None or accept(content[:_PREFIX_BYTES])
+        return accept is None or accept(content[:PREFIX_BYTES])
     except _NOT_THIS_FORMAT:
         return False
 
@@ -220,7 +254,7 @@ def _unidentified_reason(
         )
     if matching:
         return f"it starts like {' and like '.join(matching)}: replace it with an intact copy, or convert it to PNG"
-    details = "; ".join([f"it starts with {content[:_PREFIX_BYTES]!r}", *unavailable])
+    details = "; ".join([f"it starts with {content[:PREFIX_BYTES]!r}", *unavailable])
     return f"not an image that Pillow can read ({details}): convert it to JPEG or PNG, or leave it out"
 
 
