@@ -47,7 +47,7 @@ NOT_IN_FIFTYONE = {
     "name of other bytes than UTF-8",
     "name without a suffix",  # by which it knows images
     "empty name",
-    "file URL",
+    *(name for name in PATH_KINDS if name.startswith("file URL")),
 }
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ClippedImagesWarning.__module__}.{ClippedImagesWarning.__name__}")

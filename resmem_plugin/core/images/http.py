@@ -161,9 +161,12 @@ def _response_class(limits: Limits) -> type[aiohttp.ClientResponse]:
     """A response class whose body is limited, whether it declares its length or not, and whose redirects are quoted."""
 
     class Response(aiohttp.ClientResponse):
+        @property
+        def headers(self) -> CIMultiDictProxy[str]:
+            return _with_quoted_location(self._headers)
+
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
-            self._headers = _with_quoted_location(self._headers)
             self.content = _LimitedStream(self.content, limits)  # type: ignore[assignment]
             return self
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images import urls
+from resmem_plugin.core.images.near_names import NearNames
 from resmem_plugin.core.images.remote import RemoteReader
-from resmem_plugin.core.sanitize import printable, shortened
+from resmem_plugin.core.sanitize import printable, shortened, without_secrets
 
 MAX_FILE_BYTES = 1 << 30
 """Bytes of the largest file that is read: about the size of the largest image that Pillow decodes, uncompressed."""
@@ -51,6 +52,7 @@ class Sources:
 
     storage_options: Mapping[str, Any] | None = None
     _remote: RemoteReader = field(init=False, repr=False, compare=False)
+    _near: NearNames = field(default_factory=NearNames, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_remote", RemoteReader(self.storage_options))
@@ -66,14 +68,14 @@ class Sources:
             if not urls.is_file(path):
                 return self._remote.read(path)
             path = urls.file_path(path)
-        return _read_file(path)
+        return _read_file(path, self._near)
 
     def close(self) -> None:
         """Close the archives; they are opened again when they are needed."""
         self._remote.close()
 
 
-def _read_file(path: str | bytes) -> bytes:
+def _read_file(path: str | bytes, near: NearNames) -> bytes:
     try:
         _check_file(os.stat(path))  # first: opening some devices has side effects
         with open(path, "rb", opener=_open_nonblocking) as file:
@@ -82,9 +84,11 @@ def _read_file(path: str | bytes) -> bytes:
     except UnreadableImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageNotFoundError(
-            "no such file: check the path, and the folder that relative paths start from"
-        ) from error
+        meant = near.find(path) if isinstance(path, str) else None
+        advice = "check the path, and the folder that relative paths start from"
+        if meant is not None:
+            advice = f"did you mean '{shortened(printable(without_secrets(meant)))}'? {advice.capitalize()}"
+        raise ImageNotFoundError(f"no such file: {advice}") from error
     except PermissionError as error:
         raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
