@@ -145,7 +145,7 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
     Raises:
         OptionError: if the file is not such an output, or has other rows.
     """
-    written = read_table(path)
+    written = read_table(path, own=True)
     if list(map(str, written.names)) != [*map(str, table.names), *RESULT_COLUMNS]:
         raise OptionError(f"{path} has other columns than this command writes: name another file, or --overwrite it")
     number = table.names.index(path_column)
