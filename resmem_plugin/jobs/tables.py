@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -37,11 +38,13 @@ class Table:
         columns: their values: lists, arrays, or Series, which keep the types of a parquet file.
         formula_prefixes: number of a column -> prefix, in csv and tsv, of its cells that a spreadsheet would run as
             formulas. The columns of an input table have none: their cells are written unchanged.
+        byte_order_mark: whether csv and tsv files are written with one, as the input was.
     """
 
     names: Sequence[Any]
     columns: Sequence[Sequence[object] | np.ndarray[Any, Any] | pd.Series[Any]]
     formula_prefixes: Mapping[int, str] = field(default_factory=dict)
+    byte_order_mark: bool = False
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -67,7 +70,8 @@ def read_table(path: str | os.PathLike[str], *, own: bool = False) -> Table:
     try:
         if suffix in _SEPARATORS:
             content = Path(path).read_bytes()
-            return Table(*read_delimited(content, os.fspath(path), _SEPARATORS[suffix], own=own)[:2])
+            cells = read_delimited(content, os.fspath(path), _SEPARATORS[suffix], own=own)
+            return Table(cells.names, cells.columns, byte_order_mark=cells.byte_order_mark)
         frame = _read_frame(path, suffix)
     except ImportError as error:
         raise _no_parquet() from error
@@ -127,7 +131,8 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
                     cells = zip(map(str, table.names), row, strict=True)
                     file.write(f"{json.dumps(dict(cells), default=_plain)}\n")
         else:
-            unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
+            mark = codecs.BOM_UTF8 if table.byte_order_mark else b""
+            unfinished.write_bytes(mark + _csv(table, _SEPARATORS[suffix]))
 
 
 def escape_formula(text: str, formula_prefix: str) -> str:
@@ -191,7 +196,18 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 def _rows(table: Table) -> Iterator[list[object]]:
     for row in zip(*table.columns, strict=True):
-        yield [None if is_missing(cell) else cell for cell in row]
+        yield [None if is_missing(cell) else without_bytes(cell) for cell in row]
+
+
+def without_bytes(cell: object) -> object:
+    """A cell as text formats hold it: the bytes in it, an image's say, are named by their number."""
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"<{len(cell)} bytes>"
+    if isinstance(cell, dict):
+        return {key: without_bytes(value) for key, value in cell.items()}
+    if isinstance(cell, np.ndarray) and cell.dtype == object:
+        cell = cell.tolist()
+    return [without_bytes(value) for value in cell] if isinstance(cell, (list, tuple)) else cell
 
 
 def _plain(cell: object) -> object:
