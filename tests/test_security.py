@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +21,8 @@ from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.cli import main
-from resmem_plugin.core.cache.folder import cache_folder
-from resmem_plugin.core.engines import loading
-from resmem_plugin.core.errors import OptionError, ScoringError, WeightsCorruptError
+from resmem_plugin.core.cache.folder import has_cache_folder
+from resmem_plugin.core.errors import CacheWarning, ScoringError, WeightsCorruptError
 from resmem_plugin.core.images.reader import describe
 from resmem_plugin.core.network.weights import WeightsFile, verify
 from resmem_plugin.core.sanitize import printable, without_secrets
@@ -96,31 +94,28 @@ def test_payload_executes_when_unpickled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
-def test_world_writable_cache_folder_is_refused(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_world_writable_cache_folder_is_not_used(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     monkeypatch.setenv("RESMEM_CACHE_DIR", str(folder))
-    monkeypatch.setattr(loading, "_loaded", OrderedDict())  # a network that another test has loaded is not read again
-    assert cache_folder() == folder
+    assert has_cache_folder()
     folder.chmod(mode)
-    with pytest.raises(OptionError, match=r"everybody may write.*RESMEM_CACHE_DIR.*chmod o-w"):
-        cache_folder()
-    if stat.S_ISVTX & mode == 0:
-        with pytest.raises(OptionError, match="everybody may write"):
-            Scorer(device="cpu", engine="pytorch")
+    with pytest.warns(CacheWarning, match=r"everybody may write.*RESMEM_CACHE_DIR.*chmod o-w"):
+        assert not has_cache_folder()
+    assert not has_cache_folder()  # which is said once
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can give folders away")
 @pytest.mark.parametrize(("owner", "refused"), [(0, False), (65534, False), (12345, True)])
-def test_cache_folder_of_another_user_is_refused(owner: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_of_another_user_is_not_used(owner: int, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chown(folder, owner, owner)
         monkeypatch.setenv("RESMEM_CACHE_DIR", folder)
-        assert cache_folder() == Path(folder)  # root may
+        assert has_cache_folder()  # root may
         os.seteuid(65534)
         try:
-            with pytest.raises(OptionError, match="belongs to another user") if refused else contextlib.nullcontext():
-                assert cache_folder() == Path(folder)
+            with pytest.warns(CacheWarning, match="belongs to another") if refused else contextlib.nullcontext():
+                assert has_cache_folder() != refused
         finally:
             os.seteuid(0)
 

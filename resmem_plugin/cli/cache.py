@@ -32,6 +32,10 @@ def add_option(parser: Any) -> None:
     )
 
 
+def _size(file_bytes: int) -> str:
+    return f"{file_bytes / 2**20:.1f} MB" if file_bytes >= 1 << 20 else f"{file_bytes / 1024:.0f} kB"
+
+
 def _cache(options: argparse.Namespace) -> int:
     from resmem_plugin.core.cache.scores import ScoreCache
 
@@ -43,7 +47,7 @@ def _cache(options: argparse.Namespace) -> int:
     info = cache.info()
     print(f"path       {cache.path}{'' if cache.path.exists() else ' (created on first use)'}")
     print(f"scores     {sum(info.scores.values()):,}")
-    print(f"size       {info.file_bytes / 2**20:.1f} of at most {cache.max_bytes >> 20:,} MB")
+    print(f"size       {_size(info.file_bytes)} of at most {cache.max_bytes >> 20:,} MB")
     for provenance, count in info.scores.items():
         print(f"provenance {provenance} ({count:,} scores)")
     return 0

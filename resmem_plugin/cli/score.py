@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
+from resmem_plugin.cli.storage import add_options as add_storage_options
+from resmem_plugin.cli.storage import storage_options
 from resmem_plugin.cli.terminal import echo_err
 from resmem_plugin.core.engines.base import DEVICES_TEXT
 from resmem_plugin.core.engines.resolve import ENGINES, PRECISIONS
@@ -101,8 +103,15 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "--weights", metavar="FILE", help="path of model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
     )
+    score.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="the most pixels of one image; larger ones fail (default: $RESMEM_MAX_PIXELS, then 179 million)",
+    )
     score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
+    add_storage_options(score)
     score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
 
 
@@ -154,6 +163,7 @@ def _report(messages: Sequence[str]) -> None:
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:
+    storage_options(options)  # before anything is read
     if options.resume and options.output is None:
         raise OptionError("--resume continues a file: name it with -o")
     if options.retry_failed and not options.resume:
@@ -187,7 +197,9 @@ def _scorer(options: argparse.Namespace, images: list[object], before: Provenanc
             weights=options.weights,
             cache=options.cache,
             exif_transpose=options.exif_transpose,
+            max_pixels=options.max_pixels,
             calibration=_calibration(options, images, before),
+            storage_options=storage_options(options),
         )
     )
 

@@ -22,6 +22,7 @@ Each is a subclass of the one above it in the tree.
     ResMemWarning (a UserWarning)
     ├── FailedImagesWarning          some images have no score
     ├── ClippedImagesWarning         images of more than 8 bits were clipped
+    ├── EngineWarning                another engine is used, or a precision is slow here
     ├── CalibrationWarning           int8 is calibrated on few images
     ├── CacheWarning                 a cache cannot be used, or was damaged
     └── SkippedFilesWarning          files of a folder were left out
@@ -123,6 +124,10 @@ class FailedImagesWarning(ResMemWarning):
 
 class ClippedImagesWarning(ResMemWarning):
     """Images of more than 8 bits a channel were clipped at 255, as upstream's recipe does."""
+
+
+class EngineWarning(ResMemWarning):
+    """Another engine is used than usual, or a precision is slow on this processor."""
 
 
 class CalibrationWarning(ResMemWarning):

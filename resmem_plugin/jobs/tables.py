@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -17,12 +18,14 @@ import numpy as np
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import MissingPackageError, OptionError
 from resmem_plugin.core.images.reader import is_missing
+from resmem_plugin.jobs.delimited import read_delimited
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # as OWASP lists them
 
 
@@ -35,11 +38,13 @@ class Table:
         columns: their values: lists, arrays, or Series, which keep the types of a parquet file.
         formula_prefixes: number of a column -> prefix, in csv and tsv, of its cells that a spreadsheet would run as
             formulas. The columns of an input table have none: their cells are written unchanged.
+        byte_order_mark: whether csv and tsv files are written with one, as the input was.
     """
 
     names: Sequence[Any]
     columns: Sequence[Sequence[object] | np.ndarray[Any, Any] | pd.Series[Any]]
     formula_prefixes: Mapping[int, str] = field(default_factory=dict)
+    byte_order_mark: bool = False
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -50,8 +55,12 @@ def is_table(path: str) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read_table(path: str | os.PathLike[str]) -> Table:
+def read_table(path: str | os.PathLike[str], *, own: bool = False) -> Table:
     """Read a table. Cells of csv and tsv files are kept as text: "007" and "NA" stay unchanged.
+
+    Args:
+        path: the file.
+        own: `write_table` wrote it, so that a csv or tsv file is read back exactly, and never without its quotes.
 
     Raises:
         OptionError: if the suffix is not one of a table, or the file cannot be parsed.
@@ -59,6 +68,10 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     """
     suffix = _suffix(path)
     try:
+        if suffix in _SEPARATORS:
+            content = Path(path).read_bytes()
+            cells = read_delimited(content, os.fspath(path), _SEPARATORS[suffix], own=own)
+            return Table(cells.names, cells.columns, byte_order_mark=cells.byte_order_mark)
         frame = _read_frame(path, suffix)
     except ImportError as error:
         raise _no_parquet() from error
@@ -73,25 +86,11 @@ def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
     if suffix == ".parquet":
         table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
         return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-    if suffix == ".jsonl":
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            rows = [json.loads(line) for line in file if line.strip()]
-        if not all(isinstance(row, dict) for row in rows):
-            raise ValueError("a line is not a JSON object")
-        return pd.DataFrame(rows, dtype=object)  # pandas' reader would convert integers to floats
-    cells = pd.read_csv(
-        path,
-        sep="," if suffix == ".csv" else "\t",
-        header=None,  # pandas would rename duplicate columns
-        dtype=object,
-        keep_default_na=False,
-        skip_blank_lines=False,
-        encoding="utf-8-sig",
-        encoding_errors="surrogateescape",
-    )
-    empty = (cells.isna() | (cells == "")).all(axis=1).to_numpy()
-    cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are not rows
-    return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is not a JSON object")
+    return pd.DataFrame(rows, dtype=object)  # pandas' reader would convert integers to floats
 
 
 def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: Mapping[str, Any]) -> None:
@@ -132,7 +131,8 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
                     cells = zip(map(str, table.names), row, strict=True)
                     file.write(f"{json.dumps(dict(cells), default=_plain)}\n")
         else:
-            unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
+            mark = codecs.BOM_UTF8 if table.byte_order_mark else b""
+            unfinished.write_bytes(mark + _csv(table, _SEPARATORS[suffix]))
 
 
 def escape_formula(text: str, formula_prefix: str) -> str:
@@ -146,7 +146,7 @@ def _csv(table: Table, separator: str) -> bytes:
         for row in rows:
             cell = row[number]
             row[number] = escape_formula(cell, formula_prefix) if isinstance(cell, str) else cell
-    has_returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
+    has_returns = any("\r" in cell for row in [table.names, *rows] for cell in row if isinstance(cell, str))
     text = io.StringIO()
     writer = csv.writer(
         text,
@@ -196,7 +196,18 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 def _rows(table: Table) -> Iterator[list[object]]:
     for row in zip(*table.columns, strict=True):
-        yield [None if is_missing(cell) else cell for cell in row]
+        yield [None if is_missing(cell) else without_bytes(cell) for cell in row]
+
+
+def without_bytes(cell: object) -> object:
+    """A cell as text formats hold it: the bytes in it, an image's say, are named by their number."""
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"<{len(cell)} bytes>"
+    if isinstance(cell, dict):
+        return {key: without_bytes(value) for key, value in cell.items()}
+    if isinstance(cell, np.ndarray) and cell.dtype == object:
+        cell = cell.tolist()
+    return [without_bytes(value) for value in cell] if isinstance(cell, (list, tuple)) else cell
 
 
 def _plain(cell: object) -> object:

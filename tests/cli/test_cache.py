@@ -34,7 +34,7 @@ def test_cache_info_and_clear(forwarded: Path, capsys: pytest.CaptureFixture[str
     assert captured.out.splitlines() == [
         f"path       {path} (created on first use)",
         "scores     0",
-        "size       0.0 of at most 512 MB",
+        "size       0 kB of at most 512 MB",
     ]
     assert not path.exists()
     assert main(["score", "a.png", "b.png", "--cache"]) == 0

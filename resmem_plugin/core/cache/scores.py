@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from resmem_plugin.core import settings
 from resmem_plugin.core.cache.database import OpenFile, check_application_id, is_damage, open_file, quarantine
-from resmem_plugin.core.cache.folder import cache_folder
+from resmem_plugin.core.cache.folder import cache_folder, has_cache_folder, is_first_report
 from resmem_plugin.core.errors import CacheError, CacheWarning, OptionError, warn
 
 CacheOption: TypeAlias = "str | os.PathLike[str] | bool | None"
@@ -83,6 +83,7 @@ class ScoreCache:
     Attributes:
         path: the file; it is created when it is first used.
         max_bytes: its largest size; the oldest scores are removed first. In use, its journal adds up to 4 MB.
+        usable: False for the default file where the cache folder cannot be used: nothing is read or kept.
 
     Examples:
         >>> from resmem_plugin.core.cache.scores import ScoreCache
@@ -92,6 +93,7 @@ class ScoreCache:
 
     path: Path
     max_bytes: int
+    usable: bool = True
 
     @staticmethod
     def of(option: str | os.PathLike[str] | Literal[True]) -> ScoreCache:
@@ -104,13 +106,17 @@ class ScoreCache:
         limit = _max_bytes()
         if option is True:
             path = cache_folder() / "scores.sqlite"
+            if not has_cache_folder():
+                return ScoreCache(path=path, max_bytes=limit, usable=False)
         else:
             path = Path(os.path.expanduser(os.fspath(option)))
-            if path.suffix.lower() not in _SUFFIXES or path.is_dir():
+            if "\0" in str(path):
+                raise OptionError(f"the cache {str(path)!r} cannot be a file: its name has a null character")
+            if path.suffix.lower() not in _SUFFIXES or os.path.isdir(path):
                 raise OptionError(
                     f"the cache {path} must be a file whose name ends in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
                 )
-            if not path.parent.is_dir():
+            if not os.path.isdir(path.parent):
                 raise OptionError(f"there is no folder {path.parent} for the cache {path.name}: create it first")
         with contextlib.suppress(OSError):  # the session will report it
             check_application_id(path)
@@ -126,7 +132,7 @@ class ScoreCache:
         Raises:
             CacheError: if it cannot be read.
         """
-        if not self.path.exists():
+        if not self._exists():
             return CacheInfo(0, {})
         with self._connected() as connection:
             counts = dict(connection.execute("SELECT provenance, count(*) FROM scores GROUP BY 1 ORDER BY min(rowid)"))
@@ -139,12 +145,19 @@ class ScoreCache:
         Raises:
             CacheError: if it cannot be written.
         """
-        if not self.path.exists():
+        if not self._exists():
             return 0
         with self._connected() as connection:
             (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
             connection.execute("DELETE FROM scores")
             return int(count)
+
+    def _exists(self) -> bool:
+        if not self.usable:
+            raise CacheError(
+                f"the cache of scores {self.path} cannot be used: set RESMEM_CACHE_DIR to a folder of your own"
+            )
+        return os.path.exists(self.path)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -170,7 +183,7 @@ class CacheSession:
         self._lock = threading.RLock()
         self._messages: list[str] = []
         self._opened: OpenFile | None = None
-        self._usable = True
+        self._usable = cache.usable
 
     def __enter__(self) -> CacheSession:
         return self
@@ -237,10 +250,12 @@ class CacheSession:
     def _disable(self, error: Exception) -> None:
         self._usable = False
         self._close()
-        self._messages.append(
-            f"the cache of scores {self._cache.path} cannot be used ({error}): scoring continues without it. Free some "
-            "space and make it writable, or name another file"
-        )
+        path = self._cache.path
+        if path.parent != cache_folder() or is_first_report(path.parent):
+            self._messages.append(
+                f"the cache of scores {path} cannot be used ({error}): scoring continues without it. Free some space "
+                "and make it writable, name another file, or set RESMEM_CACHE_DIR to a folder of your own"
+            )
 
     def _close(self) -> None:
         opened, self._opened = self._opened, None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import platform
 import sys
 from typing import NamedTuple
 
-from resmem_plugin.core.errors import MissingPackageError, OptionError
+from resmem_plugin.core.errors import EngineWarning, MissingPackageError, OptionError, warn
 
 ENGINES = ("auto", "pytorch", "openvino")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -46,8 +47,13 @@ def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") 
     if engine == "openvino":
         return _openvino(device, precision)
     may_use_openvino = engine == "auto" and _is_installed() and precision in _OPENVINO_PRECISIONS and _is_cpu(device)
-    if may_use_openvino and (precision != "bf16" or _has_bf16()):
+    fault = _import_fault() if may_use_openvino else None
+    if may_use_openvino and fault is None and (precision != "bf16" or _has_bf16()):
         return _openvino(device, precision)
+    if fault is not None:
+        if precision == "int8":
+            raise OptionError(fault)
+        warn(f"{fault}. PyTorch is used instead", EngineWarning)
     if precision == "int8":
         raise OptionError(
             "precision='int8' is for the published network, on a CPU, with OpenVINO: leave model and engine out, use "
@@ -55,7 +61,13 @@ def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") 
         )
     from resmem_plugin.core.engines.pytorch.engine import resolve
 
-    return Choice("pytorch", *resolve(device, precision))
+    choice = Choice("pytorch", *resolve(device, precision))
+    if (choice.device, choice.precision) == ("cpu", "bf16") and _emulates_bf16():
+        warn(
+            "this processor has no bfloat16: precision='bf16' is emulated, several times slower than precision='fp32'",
+            EngineWarning,
+        )
+    return choice
 
 
 def _openvino(device: str, precision: str) -> Choice:
@@ -68,6 +80,9 @@ def _openvino(device: str, precision: str) -> Choice:
             f"precision must be {', '.join(_OPENVINO_PRECISIONS[:-1])} or int8 with the openvino engine, not "
             f"{precision!r}"
         )
+    fault = _import_fault()
+    if fault is not None:
+        raise OptionError(fault)
     if precision == "bf16" and not _has_bf16():
         raise OptionError(
             "this processor has no bfloat16 (AVX-512 BF16 or AMX on x86): use precision='fp32', which is faster here, "
@@ -78,6 +93,27 @@ def _openvino(device: str, precision: str) -> Choice:
 
 def _is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
+
+
+def _import_fault() -> str | None:
+    """Why OpenVINO, which is installed, cannot be imported, and the cure; None if it can."""
+    try:
+        importlib.import_module("resmem_plugin.core.engines.openvino")
+    except Exception as error:  # a missing library or instruction, or whatever its telemetry raises
+        return (
+            f"OpenVINO cannot be imported ({type(error).__name__}: {error}): reinstall it with pip install "
+            "--force-reinstall openvino, or use engine='pytorch'"
+        )
+    return None
+
+
+def _emulates_bf16() -> bool:
+    """Whether this processor is known to lack bfloat16; only Linux says."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            return not {"avx512_bf16", "amx_bf16", "bf16"} & set(file.read().split())
+    except OSError:
+        return False
 
 
 def _has_bf16() -> bool:

@@ -1,8 +1,8 @@
 """Decodes the bytes of a file, JPEG or any other format of Pillow's, to a PIL image, within limits.
 
 It replaces `Image.open`, and tries the same formats in the same order, except those that would start another program.
-The cost of a file is limited by `PIL.Image.MAX_IMAGE_PIXELS`: as with Image.open, more than twice as many pixels are
-refused; unlike it, there is no warning below that.
+The cost of a file is limited by `pixel_limit`, by default as Image.open does: more than twice
+`PIL.Image.MAX_IMAGE_PIXELS` are refused. Unlike it, there is no warning below that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import io
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from typing import TypeAlias
 
 from PIL import Image, JpegImagePlugin
 
-from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
+from resmem_plugin.core import settings
+from resmem_plugin.core.errors import ImageError, OptionError, UnreadableImageError, UnsupportedImageError
 
 NEEDS_MEMORY = "it needs more memory than is available: scale it down, or decode fewer at once with num_workers"
 
@@ -77,22 +79,37 @@ _JPEG_XL = _OptionalFormat("JPEG XL", "pillow-jxl-plugin", "pillow_jxl", (".jxl"
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-def decode(content: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
+def pixel_limit() -> int:
+    """The largest number of pixels of an image, unless an option sets another.
+
+    Raises:
+        OptionError: if `RESMEM_MAX_PIXELS` is not a whole number from 1.
+    """
+    given = settings.read("RESMEM_MAX_PIXELS")
+    if given is not None:
+        if not (given.isascii() and given.isdigit() and int(given) > 0):
+            raise OptionError(f"RESMEM_MAX_PIXELS must be a whole number from 1, not {given!r}")
+        return int(given)
+    return sys.maxsize if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
+
+
+def decode(content: bytes, draft: tuple[int, int] | None = None, max_pixels: int | None = None) -> Image.Image:
     """Decode the first image of a file.
 
     Args:
         content: the file.
         draft: let the JPEG decoder scale an image down that is larger than this; other formats ignore it.
+        max_pixels: the largest number of pixels; None: `pixel_limit`.
 
     Raises:
         ImageError: if Pillow cannot decode an image from it completely, or it is too large.
     """
     with image_errors():
         try:
-            return _decoded(content, draft)
+            return _decoded(content, draft, max_pixels)
         except Warning:  # a program's filters may turn Pillow's warnings into errors
             with _suppress_warnings():
-                return _decoded(content, draft)
+                return _decoded(content, draft, max_pixels)
 
 
 def readable_suffixes() -> frozenset[str]:
@@ -118,7 +135,7 @@ def starts_like_image(prefix: bytes) -> bool:
     return any(accept is not None and _verdict(accept, prefix) for accept in accepts)
 
 
-def plain_jpeg_pixels(content: bytes) -> int:
+def plain_jpeg_pixels(content: bytes, max_pixels: int | None = None) -> int:
     """The number of pixels of a JPEG that every decoder decodes as Pillow does: complete, grey or YCbCr, not too large.
 
     0 for any other file.
@@ -127,8 +144,8 @@ def plain_jpeg_pixels(content: bytes) -> int:
         return 0
     try:
         with image_errors():
-            image = _identify(content)
-            _check_cost(image, content)
+            image = identify(content)
+            _check_cost(image, content, max_pixels)
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return 0
             is_ycbcr = image.mode == "RGB" and image.info.get("adobe_transform") != 0 and image.layer[0][0] != ord("R")
@@ -146,7 +163,8 @@ def image_errors() -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(
-            f"too large ({_message(error)}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"too large ({_message(error)}): scale it down, or if you trust it set RESMEM_MAX_PIXELS, max_pixels= or "
+            "--max-pixels to more"
         ) from error
     except MemoryError as error:
         raise UnreadableImageError(NEEDS_MEMORY) from error
@@ -169,16 +187,16 @@ def _suppress_warnings() -> Iterator[None]:
         yield
 
 
-def _decoded(content: bytes, draft: tuple[int, int] | None) -> Image.Image:
-    image = _identify(content)
-    _check_cost(image, content)
+def _decoded(content: bytes, draft: tuple[int, int] | None, max_pixels: int | None) -> Image.Image:
+    image = identify(content)
+    _check_cost(image, content, max_pixels)
     if draft is not None:
         image.draft(image.mode, draft)
     image.load()
     return image
 
 
-def _identify(content: bytes) -> Image.Image:
+def identify(content: bytes) -> Image.Image:
     """The image, not yet decoded, as the first format that recognises the content opens it."""
     optional_format = _optional_format(content)
     matching: list[str] = []
@@ -244,11 +262,10 @@ def _message(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _check_cost(image: Image.Image, content: bytes) -> None:
+def _check_cost(image: Image.Image, content: bytes, max_pixels: int | None) -> None:
     """Refuse what `Image.open` refuses, and a JPEG whose many scans would take as long to decode."""
-    if Image.MAX_IMAGE_PIXELS is None:
-        return
-    pixels, limit, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
+    limit = max_pixels or pixel_limit()
+    pixels, size = image.width * image.height, f"{image.width}x{image.height}"
     if pixels > limit:
         raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {limit}")
     if image.format in ("JPEG", "MPO"):

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from resmem_plugin.core.atomic import replacing
-from resmem_plugin.core.errors import CacheWarning, OptionError, WeightsCorruptError, warn
+from resmem_plugin.core.cache.folder import has_cache_folder, report
+from resmem_plugin.core.errors import OptionError, WeightsCorruptError
 from resmem_plugin.core.network.resmem import ResMemNetwork
 from resmem_plugin.core.network.weights import LICENCE, WeightsFile, find_weights, verify
 
@@ -78,7 +79,8 @@ def load_weights(weights: WeightsFile, *, keep: bool = True) -> dict[str, Tensor
     """
     if not weights.trusted:
         verify(weights)
-    cached = _load_cached(weights)
+    may_cache = has_cache_folder()
+    cached = _load_cached(weights) if may_cache else None
     if cached is not None:
         return cached
     if weights.trusted:
@@ -91,7 +93,7 @@ def load_weights(weights: WeightsFile, *, keep: bool = True) -> dict[str, Tensor
             f"another shape or dtype, such as {', '.join(wrong[:3])}"
         )
     _logger.warning("ResMem's weights are used under the %s.", LICENCE)  # logged once: the next load is from the cache
-    if not keep:
+    if not (keep and may_cache):
         return state
     _keep(state, weights)
     return _load_cached(weights) or state
@@ -139,8 +141,4 @@ def _keep(state: dict[str, Tensor], weights: WeightsFile) -> None:
             tensors = {key: tensor.contiguous() for key, tensor in state.items()}
             safetensors.torch.save_file(tensors, unfinished, metadata={"sha256": weights.sha256, "licence": LICENCE})
     except (OSError, safetensors.SafetensorError) as error:
-        warn(
-            f"the converted weights could not be written to {weights.cached.parent} ({error}): every start will be "
-            "slower. Make the folder writable, or set RESMEM_CACHE_DIR to one that is",
-            CacheWarning,
-        )
+        report(weights.cached.parent, error)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import openvino
 
-from resmem_plugin.core.cache.folder import cache_folder
+from resmem_plugin.core.cache.folder import cache_folder, has_cache_folder, report
 from resmem_plugin.core.engines.calibration import Calibration, calibration_id
-from resmem_plugin.core.errors import CacheWarning, OptionError, warn
+from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.preprocess import INPUT_SHAPE
 from resmem_plugin.core.network.weights import WeightsFile, verify
 
@@ -85,6 +85,8 @@ def converted_folder(weights: WeightsFile, form: str = "fp32") -> Path:
 
 def _cached(core: openvino.Core, folder: Path, convert: Callable[[], openvino.Model], **about: str) -> openvino.Model:
     """The network in the folder; if there is none, the one that `convert` returns, which is then written there."""
+    if not has_cache_folder():
+        return convert()
     cached = _read(core, folder)
     if cached is not None:
         return cached
@@ -92,11 +94,7 @@ def _cached(core: openvino.Core, folder: Path, convert: Callable[[], openvino.Mo
     try:
         _write(converted, folder, about)
     except OSError as error:
-        warn(
-            f"the converted network could not be written to {cache_folder()} ({error}): every start will be slower. "
-            "Free some space, or set RESMEM_CACHE_DIR to another folder",
-            CacheWarning,
-        )
+        report(folder.parent, error)
         return converted
     return _read(core, folder) or converted  # from the file, which is mapped: half the memory
 
