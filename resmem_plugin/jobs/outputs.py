@@ -199,7 +199,7 @@ def _add_results(table: Table, results: Results, provenance: Provenance) -> Tabl
     columns: list[Any] = [results.memorability, errors, [provenance.id] * count]
     names = [*table.names, *RESULT_COLUMNS]
     prefixes = {**table.formula_prefixes, names.index("error"): "'"}
-    return Table(names, [*table.columns, *columns], prefixes, table.byte_order_mark)
+    return Table(names, [*table.columns, *columns], prefixes, table.byte_order_mark, table.metadata)
 
 
 def _write_gallery(path: str, images: Sequence[object], results: Results, provenance: Provenance) -> str | None:

@@ -39,12 +39,14 @@ class Table:
         formula_prefixes: number of a column -> prefix, in csv and tsv, of its cells that a spreadsheet would run as
             formulas. The columns of an input table have none: their cells are written unchanged.
         byte_order_mark: whether csv and tsv files are written with one, as the input was.
+        metadata: of a parquet file's schema, such as Hugging Face's features; it goes into a parquet output.
     """
 
     names: Sequence[Any]
     columns: Sequence[Sequence[object] | np.ndarray[Any, Any] | pd.Series[Any]]
     formula_prefixes: Mapping[int, str] = field(default_factory=dict)
     byte_order_mark: bool = False
+    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -73,11 +75,12 @@ def read_table(path: str | os.PathLike[str], *, own: bool = False) -> Table:
             cells = read_delimited(content, os.fspath(path), _SEPARATORS[suffix], own=own)
             return Table(cells.names, cells.columns, byte_order_mark=cells.byte_order_mark)
         frame = _read_frame(path, suffix)
+        metadata = _schema_metadata(path) if suffix == ".parquet" else {}
     except ImportError as error:
         raise _no_parquet() from error
     except (ValueError, OSError, RecursionError) as error:  # from pandas, pyarrow and json
         raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
-    return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])])
+    return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])], metadata=metadata)
 
 
 def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
@@ -121,10 +124,14 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
     with replacing(path) as unfinished:
         if suffix == ".parquet":
             import pandas as pd
+            import pyarrow as pa
+            import pyarrow.parquet as pq
 
             frame = pd.DataFrame(dict(enumerate(table.columns))).set_axis(list(table.names), axis=1)
             frame.attrs.update(attributes)
-            frame.to_parquet(unfinished, index=False)
+            written = pa.Table.from_pandas(frame, preserve_index=False)
+            written = written.replace_schema_metadata({**table.metadata, **written.schema.metadata})
+            pq.write_table(written, unfinished)
         elif suffix == ".jsonl":
             with open(unfinished, "w", encoding="utf-8") as file:
                 for row in _rows(table):
@@ -133,6 +140,12 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
         else:
             mark = codecs.BOM_UTF8 if table.byte_order_mark else b""
             unfinished.write_bytes(mark + _csv(table, _SEPARATORS[suffix]))
+
+
+def _schema_metadata(path: str | os.PathLike[str]) -> dict[bytes, bytes]:
+    import pyarrow.parquet as pq
+
+    return dict(pq.read_schema(path).metadata or {})
 
 
 def escape_formula(text: str, formula_prefix: str) -> str:

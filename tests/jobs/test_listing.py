@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,18 @@ def test_a_pattern_that_matches_nothing_and_a_missing_folder_are_wrong_usage(fol
     with pytest.raises(OptionError, match="there is no folder nothere/: correct its path"):
         read("nothere/")
     assert read("nothere", "https://host/a/?b=*") == ["nothere", "https://host/a/?b=*"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_list_on_stdin_in_any_encoding_keeps_its_first_row(
+    folder: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "é.png\r\nb.png\r\n".encode(encoding)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert read("-") == ["é.png", "b.png"]
+
+
+def test_a_list_in_broken_utf_16_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfea\0\n\0b")))
+    with pytest.raises(OptionError, match="starts as UTF-16-LE, but is none: write it in UTF-8"):
+        read("-")

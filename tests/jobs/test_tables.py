@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -159,3 +161,12 @@ def test_bytes_in_cells_are_kept_in_parquet_and_counted_in_text(tmp_path: Path) 
         assert all(f"<{count} bytes>" in text for count in (2, 3, 4))
     write_table(table, tmp_path / "out.parquet", {})
     assert pd.read_parquet(tmp_path / "out.parquet")["image"][0] == struct
+
+
+def test_the_schema_metadata_of_a_parquet_file_are_kept(tmp_path: Path) -> None:
+    given = pa.table({"path": ["a.jpg"]}).replace_schema_metadata({b"huggingface": b"{}"})
+    pq.write_table(given, tmp_path / "in.parquet")
+    write_table(read_table(tmp_path / "in.parquet"), tmp_path / "out.parquet", {"resmem": {"provenance": "0"}})
+    metadata = pq.read_schema(tmp_path / "out.parquet").metadata
+    assert metadata[b"huggingface"] == b"{}"
+    assert b"provenance" in metadata[b"pandas"]
