@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
 from resmem_plugin.core.images.sources import is_url, join_root
 from resmem_plugin.jobs.listing import list_folder
-from resmem_plugin.jobs.tables import Table, is_table, read_table
+from resmem_plugin.jobs.tables import Table, check_not_unread, is_table, read_table
 from resmem_plugin.jobs.text import detect_encoding
 
 
@@ -92,6 +92,7 @@ def _all_paths(
 def _named(given: str) -> list[str]:
     """The image that is named, or the files that match a pattern that the shell was not given to expand."""
     if is_url(given) or os.path.lexists(given):
+        check_not_unread(given)
         return [given]
     if given.endswith(("/", os.sep)):
         raise OptionError(f"there is no folder {given}: correct its path")

@@ -158,7 +158,11 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
         raise OptionError(f"{path} has other columns than this command writes: name another file, or --overwrite it")
     number = table.names.index(path_column)
     prefix = table.formula_prefixes.get(number, "") if path.lower().endswith((".csv", ".tsv")) else ""
-    cells = table.columns[number] if path.lower().endswith(".parquet") else map(without_bytes, table.columns[number])
+    cells = (
+        table.columns[number]
+        if path.lower().endswith((".parquet", ".pq"))
+        else map(without_bytes, table.columns[number])
+    )
     now = [escape_formula(_text(cell), prefix) for cell in cells]
     for row, cell in enumerate(written.columns[number]):
         require_same(path, row, _text(cell), now[row] if row < len(now) else None)

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
+_ALIASES = {".ndjson": ".jsonl", ".pq": ".parquet"}
+_UNREAD = {
+    ".xlsx": "an Excel workbook: save the sheet as .csv",
+    ".xls": "an Excel workbook: save the sheet as .csv",
+    ".json": "JSON: write one object per line to a .jsonl file, as in frame.to_json(path, orient='records', lines=True)",
+    ".feather": "a Feather table: save it as .parquet",
+    ".arrow": "an Arrow table: save it as .parquet",
+    ".gz": "compressed: unpack it first",
+    ".txt": "a text file: for a list of paths, pipe it, as in `resmem score - < list.txt`",
+}
+"""Suffixes of files that are neither images nor tables that are read here, and what to do."""
+
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # as OWASP lists them
 
@@ -54,7 +66,19 @@ class Table:
 
 def is_table(path: str) -> bool:
     """Whether a file's suffix is that of a table."""
-    return Path(path).suffix.lower() in SUFFIXES
+    suffix = Path(path).suffix.lower()
+    return _ALIASES.get(suffix, suffix) in SUFFIXES
+
+
+def check_not_unread(path: str) -> None:
+    """Check that a file is not a table or list of a format that is not read.
+
+    Raises:
+        OptionError: with what to do.
+    """
+    reason = _UNREAD.get(Path(path).suffix.lower())
+    if reason is not None and os.path.isfile(path):
+        raise OptionError(f"{path} is {reason}")
 
 
 def read_table(path: str | os.PathLike[str], *, own: bool = False) -> Table:
@@ -229,6 +253,7 @@ def _plain(cell: object) -> object:
 
 def _suffix(path: str | os.PathLike[str]) -> str:
     suffix = Path(path).suffix.lower()
+    suffix = _ALIASES.get(suffix, suffix)
     if suffix not in SUFFIXES:
         raise OptionError(f"{os.fspath(path)} must end in one of {', '.join(SUFFIXES)}")
     return suffix

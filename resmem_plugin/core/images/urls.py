@@ -59,6 +59,7 @@ def chain(url: str) -> list[str]:
     Only filesystems that read another one have a `::` after them: elsewhere it belongs to the name.
 
     Examples:
+        >>> from resmem_plugin.core.images.urls import chain
         >>> chain("zip://a.jpg::https://host/b.zip")
         ['zip://a.jpg', 'https://host/b.zip']
         >>> chain("HTTP://host/image?id=urn::5")
