@@ -29,7 +29,7 @@ _ALIASES = {".ndjson": ".jsonl", ".pq": ".parquet"}
 _UNREAD = {
     ".xlsx": "an Excel workbook: save the sheet as .csv",
     ".xls": "an Excel workbook: save the sheet as .csv",
-    ".json": "JSON: write one object per line to a .jsonl file, as in frame.to_json(path, orient='records', lines=True)",
+    ".json": "JSON: write a .jsonl file, as frame.to_json(path, orient='records', lines=True) does",
     ".feather": "a Feather table: save it as .parquet",
     ".arrow": "an Arrow table: save it as .parquet",
     ".gz": "compressed: unpack it first",
