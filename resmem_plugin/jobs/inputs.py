@@ -42,6 +42,8 @@ def read_inputs(
     root = os.path.expanduser(root) if root else None  # a shell leaves the ~ of --root=~/photos
     tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
     if not tables:
+        if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
+            check_not_unread(inputs[0])
         paths = _all_paths(inputs, root=root, recursive=recursive, null=null, exclude=exclude)
         return Table([path_column], [paths], formula_prefixes={0: "./"}), list(paths)
     if len(inputs) > 1:
@@ -92,7 +94,6 @@ def _all_paths(
 def _named(given: str) -> list[str]:
     """The image that is named, or the files that match a pattern that the shell was not given to expand."""
     if is_url(given) or os.path.lexists(given):
-        check_not_unread(given)
         return [given]
     if given.endswith(("/", os.sep)):
         raise OptionError(f"there is no folder {given}: correct its path")
