@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +13,8 @@ from resmem_plugin.core.images.sources import is_url, join_root
 from resmem_plugin.jobs.listing import list_folder
 from resmem_plugin.jobs.tables import Table, check_not_unread, is_table, read_table
 from resmem_plugin.jobs.text import detect_encoding
+
+_PATTERN = re.compile(r"[*?]|\[[^\]]+\]")  # an open bracket alone is part of a name
 
 
 def read_inputs(
@@ -97,7 +100,7 @@ def _named(given: str) -> list[str]:
         return [given]
     if given.endswith(("/", os.sep)):
         raise OptionError(f"there is no folder {given}: correct its path")
-    if not glob.has_magic(given):
+    if not _PATTERN.search(given):
         return [given]
     found = sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path))
     if not found:
