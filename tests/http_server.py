@@ -25,16 +25,20 @@ class WebServer(http.server.ThreadingHTTPServer):
     Attributes:
         requests: "GET /path" -> how many.
         crowd: the most requests for `/busy` at once.
+        user_agents: what each request gave as its User-Agent.
+        location: where `/redirect` leads.
         private: what a request must carry in its header Authorization for paths under /private/.
     """
 
     daemon_threads = True
     request_queue_size = 64
     private = "Bearer key"
+    location = "/a.jpg"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: Counter[str] = Counter()
+        self.user_agents: list[str | None] = []
         self.crowd = self.busy = 0
         self.changed = threading.Condition()
         self.closing = threading.Event()
@@ -54,6 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with self.server.changed:
             self.server.requests[f"{self.command} {self.path}"] += 1
             number = self.server.requests[f"{self.command} {self.path}"]
+            self.server.user_agents.append(self.headers.get("User-Agent"))
         path = unquote(urlsplit(self.path).path)
         bare = path.removesuffix(".jpg")
         behaviour = getattr(self, f"_{bare[1:].replace('-', '_')}", None)
@@ -150,7 +155,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(b"", length=1 << 40)
 
     def _redirect(self) -> None:
-        self._answer(b"", status=302, Location="/a.jpg")
+        self._answer(b"", status=302, Location=self.server.location)
 
     def _redirect_loop(self) -> None:
         self._answer(b"", status=302, Location="/redirect-loop")

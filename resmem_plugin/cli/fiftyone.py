@@ -7,6 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from resmem_plugin.cli.score import add_exclude_option
 from resmem_plugin.cli.terminal import echo_err
 from resmem_plugin.core.engines.base import DEVICES_TEXT
 from resmem_plugin.core.engines.resolve import PRECISIONS
@@ -41,6 +42,7 @@ def add_commands(commands: Any) -> None:
     app.set_defaults(run=_app)
     app.add_argument("folder", metavar="FOLDER", help="a folder of images; as in `resmem score`")
     app.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
+    add_exclude_option(app)
     app.add_argument("--name", help="the dataset's name (default: the folder's)")
     app.add_argument("--overwrite", action="store_true", help="score all images again, with these options")
     app.add_argument(
@@ -95,7 +97,9 @@ def _app(options: argparse.Namespace) -> int:
     if not os.path.isdir(options.folder):
         raise OptionError(f"{options.folder} is not a folder: name a folder of images")
     folder = os.path.abspath(options.folder)
-    _, images = read_inputs([folder], path_column="path", root=None, recursive=options.recursive, null=False)
+    _, images = read_inputs(
+        [folder], path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
+    )
 
     from resmem_plugin.fiftyone.setup import launch
 

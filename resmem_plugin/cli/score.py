@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
+from resmem_plugin.cli.storage import add_options as add_storage_options
+from resmem_plugin.cli.storage import storage_options
 from resmem_plugin.cli.terminal import echo_err
 from resmem_plugin.core.engines.base import DEVICES_TEXT
 from resmem_plugin.core.engines.resolve import ENGINES, PRECISIONS
@@ -49,6 +51,7 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="include subfolders (links to folders are not followed, hidden files are skipped)",
     )
+    add_exclude_option(score)
     score.add_argument(
         "-0", "--null", action="store_true", help="paths on stdin are separated by NUL, as in find -print0"
     )
@@ -100,9 +103,28 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "--weights", metavar="FILE", help="path of model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
     )
+    score.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="the most pixels of one image; larger ones fail (default: $RESMEM_MAX_PIXELS, then 179 million)",
+    )
     score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
+    add_storage_options(score)
     score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
+
+
+def add_exclude_option(command: argparse.ArgumentParser) -> None:
+    """Add the option --exclude to a command that takes folders."""
+    command.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out the files and subfolders of a folder whose name, or path in the folder, matches, as in "
+        "--exclude 'thumbs*'; repeat it for more",
+    )
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -115,6 +137,7 @@ def _score(options: argparse.Namespace) -> int:
                 root=options.root,
                 recursive=options.recursive,
                 null=options.null,
+                exclude=options.exclude,
             )
             check_columns(table, options.path_column)
             results = Results.empty(len(images))
@@ -140,6 +163,7 @@ def _report(messages: Sequence[str]) -> None:
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:
+    storage_options(options)  # before anything is read
     if options.resume and options.output is None:
         raise OptionError("--resume continues a file: name it with -o")
     if options.retry_failed and not options.resume:
@@ -173,7 +197,9 @@ def _scorer(options: argparse.Namespace, images: list[object], before: Provenanc
             weights=options.weights,
             cache=options.cache,
             exif_transpose=options.exif_transpose,
+            max_pixels=options.max_pixels,
             calibration=_calibration(options, images, before),
+            storage_options=storage_options(options),
         )
     )
 
@@ -191,4 +217,6 @@ def _calibration(
         return before.calibration if before is not None and before.calibration else sample_of(images)[0]
     if len(named) == 1 and is_calibration_id(named[0]):
         return str(named[0])
-    return read_inputs(named, path_column="path", root=None, recursive=options.recursive, null=False)[1]
+    return read_inputs(
+        named, path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
+    )[1]

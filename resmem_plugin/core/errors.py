@@ -24,7 +24,8 @@ Each is a subclass of the one above it in the tree.
     ├── ClippedImagesWarning         images of more than 8 bits were clipped
     ├── EngineWarning                another engine is used, or a precision is slow here
     ├── CalibrationWarning           int8 is calibrated on few images
-    └── CacheWarning                 a cache cannot be used, or was damaged
+    ├── CacheWarning                 a cache cannot be used, or was damaged
+    └── SkippedFilesWarning          files of a folder were left out
 """
 
 from __future__ import annotations
@@ -135,6 +136,10 @@ class CalibrationWarning(ResMemWarning):
 
 class CacheWarning(ResMemWarning):
     """A cache cannot be used, or was damaged; scoring continues without it."""
+
+
+class SkippedFilesWarning(ResMemWarning):
+    """Files of a folder or an archive were left out, or it holds no images."""
 
 
 def warn(message: str, category: type[ResMemWarning]) -> None:

@@ -38,6 +38,7 @@ class Provenance:
         exif_transpose: whether images were rotated by their EXIF orientation first; upstream does not.
         package_version: version of resmem-plugin.
         calibration: id of the images that int8 was calibrated on; None in other precisions.
+        load_truncated: True if Pillow was told to fill up truncated files (`PIL.ImageFile.LOAD_TRUNCATED_IMAGES`).
         device: type of the device: "cpu", "cuda" or "mps"; None where an earlier version did not record it.
 
     Examples:
@@ -59,6 +60,7 @@ class Provenance:
     package_version: str
     calibration: str | None = None
     device: str | None = None
+    load_truncated: bool | None = None
 
     @property
     def identity(self) -> dict[str, str | bool]:

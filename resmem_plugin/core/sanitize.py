@@ -1,4 +1,4 @@
-"""Names and URLs for messages: on one line, without control characters and without secrets."""
+"""Names and URLs for messages: on one line, not too long, without control characters and without secrets."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ _SECRETS = (
 def printable(text: str) -> str:
     r"""The text with control characters and line ends escaped, as in `\x1b`."""
     return _CONTROL_CHARS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """The text with `...` in the place of its middle if it is longer than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    end = (limit - 3) // 2
+    return f"{text[: limit - 3 - end]}...{text[len(text) - end :]}"
 
 
 def without_secrets(text: str) -> str:

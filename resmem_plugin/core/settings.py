@@ -12,6 +12,7 @@ Variable: TypeAlias = Literal[
     "RESMEM_CACHE_DIR",  # the folder for converted weights and cached scores
     "RESMEM_CACHE_MAX_MB",  # the largest size of a cache of scores
     "RESMEM_MAX_BYTES",  # of one image behind a URL
+    "RESMEM_MAX_PIXELS",  # of one image
     "RESMEM_TIMEOUT_S",  # http(s): seconds to connect, and without a byte
     "RESMEM_WEIGHTS",  # a weights file
 ]

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from io import FileIO
 from typing import Any
 
-from resmem_plugin.core.errors import CheckpointError, OptionError
+from resmem_plugin.core.errors import CheckpointError, ImageError, OptionError
+from resmem_plugin.core.images.objects import unwrap
 from resmem_plugin.core.images.reader import is_missing
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scores import Score
@@ -244,6 +245,8 @@ def _differences(before: Provenance | None, now: Provenance) -> str:
 
 def _image_key(image: object) -> str | None:
     """What identifies an image in a checkpoint: its path or URL, or a hash of its bytes."""
+    with contextlib.suppress(ImageError):  # its row has the error
+        image = unwrap(image)
     if is_missing(image):
         return None
     if isinstance(image, (str, os.PathLike)):

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
 from resmem_plugin.core.images.sources import is_url, join_root
-from resmem_plugin.jobs.tables import Table, is_table, read_table
+from resmem_plugin.jobs.listing import list_folder
+from resmem_plugin.jobs.tables import Table, check_not_unread, is_table, read_table
+from resmem_plugin.jobs.text import detect_encoding
 
-IMAGE_SUFFIXES = frozenset((
-    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
-))  # fmt: skip
-"""Suffixes of images in a folder; a file that is named itself is read whatever its suffix."""
+_PATTERN = re.compile(r"[*?]|\[[^\]]+\]")  # an open bracket alone is part of a name
 
 
 def read_inputs(
-    inputs: Sequence[str], *, path_column: str, root: str | None, recursive: bool, null: bool
+    inputs: Sequence[str],
+    *,
+    path_column: str,
+    root: str | None,
+    recursive: bool,
+    null: bool,
+    exclude: Sequence[str] = (),
 ) -> tuple[Table, list[object]]:
     """The table to score, and its images: the table named, or one of all the paths that the inputs name.
 
@@ -29,13 +34,20 @@ def read_inputs(
         root: folder or URL that the relative paths of a table or of the list start from; None: the current folder.
         recursive: search the folders' subfolders too.
         null: the list on standard input is separated by NUL, not by line ends.
+        exclude: patterns, as in `fnmatch`, of names or of paths in a folder to leave out.
 
     Raises:
-        OptionError: for inputs that cannot be read, or that hold no images.
+        OptionError: for inputs that cannot be read, or if all the folders hold no images.
+
+    Warns:
+        SkippedFilesWarning: for a folder of which files were left out, or that holds no images while others do.
     """
+    root = os.path.expanduser(root) if root else None  # a shell leaves the ~ of --root=~/photos
     tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
     if not tables:
-        paths = [path for given in inputs for path in _paths(given, root=root, recursive=recursive, null=null)]
+        if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
+            check_not_unread(inputs[0])
+        paths = _all_paths(inputs, root=root, recursive=recursive, null=null, exclude=exclude)
         return Table([path_column], [paths], formula_prefixes={0: "./"}), list(paths)
     if len(inputs) > 1:
         raise OptionError(f"{tables[0]} cannot be combined with other inputs, which lack its columns: score it alone")
@@ -56,32 +68,68 @@ def _image(value: object, root: str | None) -> object:
     return (join_root(root, value) if root else value) if value else None
 
 
-def _paths(given: str, *, root: str | None, recursive: bool, null: bool) -> Iterator[str]:
-    if given == "-":
-        if sys.stdin is None:
-            raise OptionError("standard input is closed: name the images, or pipe a list of paths")
-        content = sys.stdin.buffer.read()
-        lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
-        paths = (os.fsdecode(line) for line in lines if line)
-        yield from (join_root(root, path) if root else path for path in paths)
-    elif not is_url(given) and os.path.isdir(given):
-        found = _in_folder(given, recursive=recursive)
-        if not found:
-            hint = "" if recursive else " (--recursive includes its subfolders)"
-            raise OptionError(f"no images in the folder {given}{hint}")
-        yield from found
-    else:
-        yield given
+def _all_paths(
+    inputs: Sequence[str], *, root: str | None, recursive: bool, null: bool, exclude: Sequence[str]
+) -> list[str]:
+    paths: list[str] = []
+    empty: list[str] = []
+    others = False
+    for given in inputs:
+        if given != "-" and not is_url(given) and os.path.isdir(given):
+            listing = list_folder(given, recursive, exclude)
+            paths += listing.found
+            left_out = listing.skipped.text()
+            if not listing.found:
+                hint = "" if recursive else " (--recursive includes its subfolders)"
+                empty.append(f"no images in the folder {given}{hint}{left_out and f'; {left_out}'}")
+            elif listing.skipped.is_notable:
+                warn(f"{given}: {left_out}; name them themselves to score them", SkippedFilesWarning)
+        else:
+            others = True
+            paths += _listed(root, null=null) if given == "-" else _named(given)
+    if empty and not paths and not others:
+        raise OptionError("; ".join(empty))
+    for message in empty:
+        warn(message, SkippedFilesWarning)
+    return paths
 
 
-def _in_folder(folder: str, *, recursive: bool) -> list[str]:
-    found = []
-    for directory, subfolders, names in os.walk(folder, onerror=_cannot_list):
-        subfolders[:] = sorted(name for name in subfolders if recursive and not name.startswith("."))
-        images = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."))
-        found += [os.path.join(directory, name) for name in sorted(images)]
+def _named(given: str) -> list[str]:
+    """The image that is named, or the files that match a pattern that the shell was not given to expand."""
+    if is_url(given) or os.path.lexists(given):
+        return [given]
+    if given.endswith(("/", os.sep)):
+        raise OptionError(f"there is no folder {given}: correct its path")
+    if not _PATTERN.search(given):
+        return [given]
+    found = sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path))
+    if not found:
+        raise OptionError(f"no file matches {given}: correct the pattern")
     return found
 
 
-def _cannot_list(error: OSError) -> None:
-    raise OptionError(f"the folder {error.filename} cannot be listed: {error.strerror}") from error
+def _listed(root: str | None, *, null: bool) -> Iterator[str]:
+    """The paths of the list on standard input."""
+    if sys.stdin is None:
+        raise OptionError("standard input is closed: name the images, or pipe a list of paths")
+    content = _as_utf8(sys.stdin.buffer.read(), null=null)
+    lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    paths = (os.fsdecode(line) for line in lines if line)
+    yield from (join_root(root, path) if root else path for path in paths)
+
+
+def _as_utf8(content: bytes, *, null: bool) -> bytes:
+    """A list without its byte-order mark, and UTF-16 and UTF-32 as UTF-8; other bytes are names of files as they are.
+
+    Without a mark, zeros are separators if the list is separated by NUL, not a sign of UTF-16.
+    """
+    encoding, mark = detect_encoding(content)
+    if encoding == "utf-8" or (null and not mark):
+        return content[mark:]
+    try:
+        return content[mark:].decode(encoding).encode()
+    except UnicodeDecodeError as error:
+        raise OptionError(
+            f"the list on standard input starts as {encoding.upper()}, but is none: write it in UTF-8, in PowerShell "
+            "with `| Out-File -Encoding utf8 list.txt`"
+        ) from error

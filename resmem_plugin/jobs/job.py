@@ -64,7 +64,7 @@ class Job:
             self.checkpoint.start(scorer.provenance)
         try:
             with reporting(progress, len(rows)) as report:
-                for score in scorer.iter_scores([self.images[row] for row in rows]):
+                for score in scorer.iter_scores([self.images[row] for row in rows], rows=rows):
                     row = rows[score.index]
                     if score.error is not None and self.stop_at_failure:
                         stopped = f"error: {describe(self.images[row])}: {score.error}; stopped after {self._kept()}"

@@ -13,7 +13,15 @@ import numpy as np
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.reader import is_missing
 from resmem_plugin.jobs.results import NOT_REACHED, Results
-from resmem_plugin.jobs.tables import Table, check_file, check_writable, escape_formula, read_table, write_table
+from resmem_plugin.jobs.tables import (
+    Table,
+    check_file,
+    check_writable,
+    escape_formula,
+    read_table,
+    without_bytes,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from resmem_plugin.core.provenance import Provenance
@@ -145,12 +153,17 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
     Raises:
         OptionError: if the file is not such an output, or has other rows.
     """
-    written = read_table(path)
+    written = read_table(path, own=True)
     if list(map(str, written.names)) != [*map(str, table.names), *RESULT_COLUMNS]:
         raise OptionError(f"{path} has other columns than this command writes: name another file, or --overwrite it")
     number = table.names.index(path_column)
     prefix = table.formula_prefixes.get(number, "") if path.lower().endswith((".csv", ".tsv")) else ""
-    now = [escape_formula(_text(cell), prefix) for cell in table.columns[number]]
+    cells = (
+        table.columns[number]
+        if path.lower().endswith((".parquet", ".pq"))
+        else map(without_bytes, table.columns[number])
+    )
+    now = [escape_formula(_text(cell), prefix) for cell in cells]
     for row, cell in enumerate(written.columns[number]):
         require_same(path, row, _text(cell), now[row] if row < len(now) else None)
     memorability, errors, ids = ([_text(cell) for cell in column] for column in written.columns[-3:])
@@ -190,7 +203,7 @@ def _add_results(table: Table, results: Results, provenance: Provenance) -> Tabl
     columns: list[Any] = [results.memorability, errors, [provenance.id] * count]
     names = [*table.names, *RESULT_COLUMNS]
     prefixes = {**table.formula_prefixes, names.index("error"): "'"}
-    return Table(names, [*table.columns, *columns], prefixes)
+    return Table(names, [*table.columns, *columns], prefixes, table.byte_order_mark, table.metadata)
 
 
 def _write_gallery(path: str, images: Sequence[object], results: Results, provenance: Provenance) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -17,12 +18,26 @@ import numpy as np
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import MissingPackageError, OptionError
 from resmem_plugin.core.images.reader import is_missing
+from resmem_plugin.jobs.delimited import read_delimited
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
+_ALIASES = {".ndjson": ".jsonl", ".pq": ".parquet"}
+_UNREAD = {
+    ".xlsx": "an Excel workbook: save the sheet as .csv",
+    ".xls": "an Excel workbook: save the sheet as .csv",
+    ".json": "JSON: write a .jsonl file, as frame.to_json(path, orient='records', lines=True) does",
+    ".feather": "a Feather table: save it as .parquet",
+    ".arrow": "an Arrow table: save it as .parquet",
+    ".gz": "compressed: unpack it first",
+    ".txt": "a text file: for a list of paths, pipe it, as in `resmem score - < list.txt`",
+}
+"""Suffixes of files that are neither images nor tables that are read here, and what to do."""
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # as OWASP lists them
 
 
@@ -35,11 +50,15 @@ class Table:
         columns: their values: lists, arrays, or Series, which keep the types of a parquet file.
         formula_prefixes: number of a column -> prefix, in csv and tsv, of its cells that a spreadsheet would run as
             formulas. The columns of an input table have none: their cells are written unchanged.
+        byte_order_mark: whether csv and tsv files are written with one, as the input was.
+        metadata: of a parquet file's schema, such as Hugging Face's features; it goes into a parquet output.
     """
 
     names: Sequence[Any]
     columns: Sequence[Sequence[object] | np.ndarray[Any, Any] | pd.Series[Any]]
     formula_prefixes: Mapping[int, str] = field(default_factory=dict)
+    byte_order_mark: bool = False
+    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -47,11 +66,27 @@ class Table:
 
 def is_table(path: str) -> bool:
     """Whether a file's suffix is that of a table."""
-    return Path(path).suffix.lower() in SUFFIXES
+    suffix = Path(path).suffix.lower()
+    return _ALIASES.get(suffix, suffix) in SUFFIXES
 
 
-def read_table(path: str | os.PathLike[str]) -> Table:
+def check_not_unread(path: str) -> None:
+    """Check that a file is not a table or list of a format that is not read.
+
+    Raises:
+        OptionError: with what to do.
+    """
+    reason = _UNREAD.get(Path(path).suffix.lower())
+    if reason is not None and os.path.isfile(path):
+        raise OptionError(f"{path} is {reason}")
+
+
+def read_table(path: str | os.PathLike[str], *, own: bool = False) -> Table:
     """Read a table. Cells of csv and tsv files are kept as text: "007" and "NA" stay unchanged.
+
+    Args:
+        path: the file.
+        own: `write_table` wrote it, so that a csv or tsv file is read back exactly, and never without its quotes.
 
     Raises:
         OptionError: if the suffix is not one of a table, or the file cannot be parsed.
@@ -59,12 +94,17 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     """
     suffix = _suffix(path)
     try:
+        if suffix in _SEPARATORS:
+            content = Path(path).read_bytes()
+            cells = read_delimited(content, os.fspath(path), _SEPARATORS[suffix], own=own)
+            return Table(cells.names, cells.columns, byte_order_mark=cells.byte_order_mark)
         frame = _read_frame(path, suffix)
+        metadata = _schema_metadata(path) if suffix == ".parquet" else {}
     except ImportError as error:
         raise _no_parquet() from error
     except (ValueError, OSError, RecursionError) as error:  # from pandas, pyarrow and json
         raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
-    return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])])
+    return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])], metadata=metadata)
 
 
 def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
@@ -73,25 +113,11 @@ def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
     if suffix == ".parquet":
         table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
         return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-    if suffix == ".jsonl":
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            rows = [json.loads(line) for line in file if line.strip()]
-        if not all(isinstance(row, dict) for row in rows):
-            raise ValueError("a line is not a JSON object")
-        return pd.DataFrame(rows, dtype=object)  # pandas' reader would convert integers to floats
-    cells = pd.read_csv(
-        path,
-        sep="," if suffix == ".csv" else "\t",
-        header=None,  # pandas would rename duplicate columns
-        dtype=object,
-        keep_default_na=False,
-        skip_blank_lines=False,
-        encoding="utf-8-sig",
-        encoding_errors="surrogateescape",
-    )
-    empty = (cells.isna() | (cells == "")).all(axis=1).to_numpy()
-    cells = cells.iloc[: len(cells) - int(np.argmin(empty[::-1]))]  # blank lines at the end are not rows
-    return cells.iloc[1:].reset_index(drop=True).set_axis(list(cells.iloc[0]), axis=1)
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is not a JSON object")
+    return pd.DataFrame(rows, dtype=object)  # pandas' reader would convert integers to floats
 
 
 def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: Mapping[str, Any]) -> None:
@@ -122,17 +148,28 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
     with replacing(path) as unfinished:
         if suffix == ".parquet":
             import pandas as pd
+            import pyarrow as pa
+            import pyarrow.parquet as pq
 
             frame = pd.DataFrame(dict(enumerate(table.columns))).set_axis(list(table.names), axis=1)
             frame.attrs.update(attributes)
-            frame.to_parquet(unfinished, index=False)
+            written = pa.Table.from_pandas(frame, preserve_index=False)
+            written = written.replace_schema_metadata({**table.metadata, **written.schema.metadata})
+            pq.write_table(written, unfinished)
         elif suffix == ".jsonl":
             with open(unfinished, "w", encoding="utf-8") as file:
                 for row in _rows(table):
                     cells = zip(map(str, table.names), row, strict=True)
                     file.write(f"{json.dumps(dict(cells), default=_plain)}\n")
         else:
-            unfinished.write_bytes(_csv(table, "," if suffix == ".csv" else "\t"))
+            mark = codecs.BOM_UTF8 if table.byte_order_mark else b""
+            unfinished.write_bytes(mark + _csv(table, _SEPARATORS[suffix]))
+
+
+def _schema_metadata(path: str | os.PathLike[str]) -> dict[bytes, bytes]:
+    import pyarrow.parquet as pq
+
+    return dict(pq.read_schema(path).metadata or {})
 
 
 def escape_formula(text: str, formula_prefix: str) -> str:
@@ -146,7 +183,7 @@ def _csv(table: Table, separator: str) -> bytes:
         for row in rows:
             cell = row[number]
             row[number] = escape_formula(cell, formula_prefix) if isinstance(cell, str) else cell
-    has_returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
+    has_returns = any("\r" in cell for row in [table.names, *rows] for cell in row if isinstance(cell, str))
     text = io.StringIO()
     writer = csv.writer(
         text,
@@ -196,7 +233,18 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 def _rows(table: Table) -> Iterator[list[object]]:
     for row in zip(*table.columns, strict=True):
-        yield [None if is_missing(cell) else cell for cell in row]
+        yield [None if is_missing(cell) else without_bytes(cell) for cell in row]
+
+
+def without_bytes(cell: object) -> object:
+    """A cell as text formats hold it: the bytes in it, an image's say, are named by their number."""
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"<{len(cell)} bytes>"
+    if isinstance(cell, dict):
+        return {key: without_bytes(value) for key, value in cell.items()}
+    if isinstance(cell, np.ndarray) and cell.dtype == object:
+        cell = cell.tolist()
+    return [without_bytes(value) for value in cell] if isinstance(cell, (list, tuple)) else cell
 
 
 def _plain(cell: object) -> object:
@@ -205,6 +253,7 @@ def _plain(cell: object) -> object:
 
 def _suffix(path: str | os.PathLike[str]) -> str:
     suffix = Path(path).suffix.lower()
+    suffix = _ALIASES.get(suffix, suffix)
     if suffix not in SUFFIXES:
         raise OptionError(f"{os.fspath(path)} must end in one of {', '.join(SUFFIXES)}")
     return suffix

@@ -71,6 +71,7 @@ def score_column(
     images = images_of(data, column, options.get("root"))
     positions: dict[object, int] = {}
     unique: list[object] = []
+    first_rows: list[int] = []
     codes = np.full(len(images), -1)
     for row, image in enumerate(images):
         if not is_missing(image):
@@ -78,9 +79,10 @@ def score_column(
             codes[row] = positions.setdefault(key, len(unique))
             if codes[row] == len(unique):
                 unique.append(image)
+                first_rows.append(row)
     scorer = _scorer(options)
     try:
-        scores = scorer.score(unique, errors=options.get("errors", "raise"), progress=options.get("progress"))
+        scores = scorer.score(unique, options.get("errors", "raise"), options.get("progress"), rows=first_rows)
     except ScoringError as error:
         done = len(error.scores)
         error.scores = [replace(error.scores[code], index=row) for row, code in enumerate(codes) if 0 <= code < done]

@@ -3,8 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from PIL import ImageFile
 
-from resmem_plugin import Provenance
+from resmem_plugin import Provenance, Scorer
 
 FP32 = Provenance(
     weights="0" * 64,
@@ -67,3 +68,10 @@ def test_a_record_of_another_tool_is_not_a_provenance(record: object) -> None:
 def test_a_record_without_a_device_has_the_id_of_a_cpu(precision: str) -> None:
     now = replace(FP32, precision=precision)
     assert replace(now, device=None).id == now.id
+
+
+def test_filled_up_truncated_files_are_another_provenance(red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = red.provenance.id
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert red.provenance.load_truncated
+    assert red.provenance.id != before

@@ -42,7 +42,9 @@ from tests.sample_images import ENCODED
 
 DAMAGED = "^damaged or truncated, it cannot be decoded .*: replace it with an intact copy$"
 RARE = "^it starts like .*, but is damaged, truncated or of a rare kind .*: replace it .*, or convert it to PNG$"
-TOO_LARGE = "^too large .*: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it$"
+TOO_LARGE = (
+    "^too large .*: scale it down, or if you trust it set RESMEM_MAX_PIXELS, max_pixels= or --max-pixels to more$"
+)
 NO_IMAGE = r"^not an image that Pillow can read \(it starts with b.*\): convert it to JPEG or PNG, or leave it out$"
 METADATA = "^its text or colour profile is larger than Pillow allows .*: save it again without"
 

@@ -33,6 +33,15 @@ def _named(name: str) -> Kind:
     return file(lambda: encoded("JPEG"), name=name)
 
 
+def _spelled(name: str, spell: Callable[[str], str], reason: str | None = None) -> Kind:
+    """A file that is given in another spelling than its path."""
+    return Kind(lambda folder: spell(str(_named(name).make(folder))), reason)
+
+
+def _near(name: str) -> str:
+    return f"^no such file: did you mean '.*{name}'. Check the path, and the folder that relative paths start from$"
+
+
 def _linked_to(target: str, reason: str | None = None) -> Kind:
     def link(path: str) -> None:
         Path(path).with_name("target.jpg").write_bytes(encoded("JPEG"))
@@ -112,6 +121,18 @@ PATH_KINDS: dict[str, Kind] = {
     "path object": Kind(lambda folder: Path(str(_named("a.jpg").make(folder)))),
     "path object without a name": Kind(lambda folder: Nameless(), "^cannot be read as an image: .*it has none"),
     "file URL": Kind(lambda folder: Path(str(_named("a.jpg").make(folder))).as_uri()),
+    "file URL of a name with blanks and accents": _spelled("a b é%.jpg", lambda path: Path(path).as_uri()),
+    "file URL that is not encoded": _spelled("a%20b é.jpg", "file://{}".format),
+    "file URL with one slash": _spelled("a b.jpg", lambda path: Path(path).as_uri().replace("///", "/")),
+    "file URL with a host": _spelled("a.jpg", "file://localhost{}".format),
+    "file URL in capitals": _spelled("a.jpg", "FILE://{}".format),
+    "file URL of nothing": Kind(lambda folder: f"file://{folder}/none.jpg", NO_FILE),
+    "name with colons": _named("foo::1.jpg"),
+    "name like a chain": _named("zip::a.jpg"),
+    "name in another case": _spelled("A.jpg", lambda path: path.replace("A.jpg", "a.jpg"), _near("A.jpg")),
+    "name in another Unicode form": _spelled(
+        "e\u0301.jpg", lambda path: path.replace("e\u0301", "\xe9"), _near(".+.jpg")
+    ),
     "missing": Kind(_at("image.jpg", lambda path: None), NO_FILE),
     "missing folder": Kind(_at("none/image.jpg", lambda path: None), NO_FILE),
     "file in the place of a folder": Kind(

@@ -47,7 +47,7 @@ NOT_IN_FIFTYONE = {
     "name of other bytes than UTF-8",
     "name without a suffix",  # by which it knows images
     "empty name",
-    "file URL",
+    *(name for name in PATH_KINDS if name.startswith("file URL")),
 }
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ClippedImagesWarning.__module__}.{ClippedImagesWarning.__name__}")
@@ -224,12 +224,14 @@ def test_preprocessing_equals_upstreams_on_every_kind(corpus: Corpus, kind: str)
     assert found.equal(expected)
 
 
-def test_images_in_memory_are_read_unchanged() -> None:
+def test_images_in_memory_are_read_unchanged(tmp_path: Path) -> None:
     for name, kind in OBJECT_KINDS.items():
-        made = kind.make(Path())
-        if kind.reason is None and isinstance(made, (np.ndarray, Image.Image)):
-            expected = made if isinstance(made, Image.Image) else Image.fromarray(np.ascontiguousarray(made))
-            assert np.array_equal(np.asarray(ImageReader().read(made).image), np.asarray(to_rgb(expected))), name
+        made = kind.make(tmp_path)
+        if kind.reason is None and isinstance(made, (np.ndarray, Image.Image)) and "encoded" not in name:
+            found = ImageReader().read(made).image
+            if isinstance(made, np.ndarray):
+                made = Image.fromarray(np.ascontiguousarray(made.squeeze() if "one channel" in name else made))
+            assert np.array_equal(np.asarray(found), np.asarray(to_rgb(made))), name
 
 
 def test_outcomes_do_not_depend_on_warning_filters(corpus: Corpus) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from resmem_plugin.cli import main
+from resmem_plugin.core.errors import OptionError
+from resmem_plugin.jobs.inputs import read_inputs
 from tests.jobs.photo_folder import Stdin, read_scores
 
 pytestmark = pytest.mark.weights
@@ -44,3 +49,20 @@ def test_root_applies_to_lists_but_not_to_named_images(
     monkeypatch.setattr("sys.stdin", Stdin(b"sub/c.png\n"))
     assert main(["score", "images/a.png", "-", "--root", "images"]) == 0
     assert list(read_scores(capsys.readouterr().out)) == ["images/a.png", "images/sub/c.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"), [("a.xlsx", "save the sheet as .csv"), ("a.json", "jsonl"), ("a.txt", "score -")]
+)
+def test_a_table_of_a_format_that_is_not_read_says_what_to_do(name: str, cure: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(OptionError, match=cure):
+        read_inputs([str(tmp_path / name)], path_column="path", root=None, recursive=False, null=False)
+
+
+def test_ndjson_and_pq_are_other_names_of_jsonl_and_parquet(tmp_path: Path) -> None:
+    (tmp_path / "a.ndjson").write_text('{"path": "a.jpg"}\n')
+    pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "a.pq")
+    for name in ("a.ndjson", "a.pq"):
+        table, images = read_inputs([str(tmp_path / name)], path_column="path", root=None, recursive=False, null=False)
+        assert (table.names, images) == (["path"], ["a.jpg"])

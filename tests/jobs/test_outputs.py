@@ -74,7 +74,7 @@ def test_scores_are_kept_if_the_output_cannot_be_written(
     def disk_full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", disk_full)
+    monkeypatch.setattr("pyarrow.parquet.write_table", disk_full)
     assert main(["score", "images", "-o", "out.parquet"]) == 1
     captured = capsys.readouterr()
     assert "out.parquet could not be written" in captured.err

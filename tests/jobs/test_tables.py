@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from resmem_plugin.cli import main
-from resmem_plugin.jobs.tables import read_table
+from resmem_plugin.jobs.tables import Table, read_table, write_table
 from tests.conftest import flat
 from tests.jobs.runs import COMMAND, SUFFIXES, score
 from tests.models import RedEngine
@@ -138,3 +140,33 @@ def test_spreadsheet_formulas_are_escaped(
 def first_column(path: str) -> list[str]:
     table = read_table(path)
     return list(map(str, table.columns[0]))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_the_byte_order_mark_that_came_in_goes_out(suffix: str, tmp_path: Path) -> None:
+    for encoding, mark in [("utf-8-sig", b"\xef\xbb\xbf"), ("utf-16", b"\xef\xbb\xbf"), ("utf-8", b"")]:
+        (tmp_path / f"in.{suffix}").write_bytes("path\né.png\n".encode(encoding))
+        write_table(read_table(tmp_path / f"in.{suffix}"), tmp_path / f"out.{suffix}", {})
+        assert (tmp_path / f"out.{suffix}").read_bytes() == mark + "path\né.png\n".encode()
+        assert read_table(tmp_path / f"out.{suffix}", own=True).names == ["path"]
+
+
+def test_bytes_in_cells_are_kept_in_parquet_and_counted_in_text(tmp_path: Path) -> None:
+    struct = {"bytes": b"\x89PNG", "path": "a.png"}
+    table = Table(["image", "raw", "list"], [[struct], [b"abc"], [[b"de"]]])
+    for suffix in ("csv", "tsv", "jsonl"):
+        write_table(table, tmp_path / f"out.{suffix}", {})
+        text = (tmp_path / f"out.{suffix}").read_text()
+        assert "PNG" not in text
+        assert all(f"<{count} bytes>" in text for count in (2, 3, 4))
+    write_table(table, tmp_path / "out.parquet", {})
+    assert pd.read_parquet(tmp_path / "out.parquet")["image"][0] == struct
+
+
+def test_the_schema_metadata_of_a_parquet_file_are_kept(tmp_path: Path) -> None:
+    given = pa.table({"path": ["a.jpg"]}).replace_schema_metadata({b"huggingface": b"{}"})
+    pq.write_table(given, tmp_path / "in.parquet")
+    write_table(read_table(tmp_path / "in.parquet"), tmp_path / "out.parquet", {"resmem": {"provenance": "0"}})
+    metadata = pq.read_schema(tmp_path / "out.parquet").metadata
+    assert metadata[b"huggingface"] == b"{}"
+    assert b"provenance" in metadata[b"pandas"]

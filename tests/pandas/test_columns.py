@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.errors import OptionError, ScoringError
+from resmem_plugin.core.errors import ClippedImagesWarning, OptionError, ScoringError
 from tests.conftest import flat
 from tests.models import Counting, Red
 from tests.pandas.conftest import EXPECTED, VALUES
@@ -186,3 +186,12 @@ def test_path_objects_of_bytes(folder: Path, red: Scorer) -> None:
     with os.scandir(os.fsencode(folder)) as entries:
         series = pd.Series([entry for entry in entries if entry.name == b"51.png"])
     assert series.resmem.score(scorer=red).tolist() == pytest.approx([0.2])
+
+
+def test_the_warning_of_clipped_images_names_the_row_and_the_path(red: Scorer, tmp_path: Path) -> None:
+    deep, shallow = tmp_path / "deep.png", tmp_path / "a.png"
+    Image.new("I;16", (4, 4), 60_000).save(deep)
+    Image.new("RGB", (4, 4)).save(shallow)
+    column = pd.Series([str(shallow), str(shallow), None, str(shallow), str(deep)])
+    with pytest.warns(ClippedImagesWarning, match=r"Indices: 4 \(.*deep\.png\)$"):
+        column.resmem.score(scorer=red)

@@ -1,8 +1,8 @@
 """Decodes the bytes of a file, JPEG or any other format of Pillow's, to a PIL image, within limits.
 
 It replaces `Image.open`, and tries the same formats in the same order, except those that would start another program.
-The cost of a file is limited by `PIL.Image.MAX_IMAGE_PIXELS`: as with Image.open, more than twice as many pixels are
-refused; unlike it, there is no warning below that.
+The cost of a file is limited by `pixel_limit`, by default as Image.open does: more than twice
+`PIL.Image.MAX_IMAGE_PIXELS` are refused. Unlike it, there is no warning below that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import io
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from typing import TypeAlias
 
 from PIL import Image, JpegImagePlugin
 
-from resmem_plugin.core.errors import ImageError, UnreadableImageError, UnsupportedImageError
+from resmem_plugin.core import settings
+from resmem_plugin.core.errors import ImageError, OptionError, UnreadableImageError, UnsupportedImageError
 
 NEEDS_MEMORY = "it needs more memory than is available: scale it down, or decode fewer at once with num_workers"
 
@@ -27,7 +29,14 @@ _Accept: TypeAlias = Callable[[bytes], "bool | str"]  # a str: why Pillow cannot
 
 _EXTERNAL_FORMATS = {"EPS", "WMF", "GRIB", "BUFR", "HDF5"}  # they run Ghostscript or the like
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)  # what Image.open catches, to try the next format
-_PREFIX_BYTES = 16
+_NO_IMAGE_FORMATS = {*_EXTERNAL_FORMATS, "MPEG", "PDF"}  # Pillow knows them, and decodes no pixels of theirs
+_COMMON_SUFFIXES = frozenset((
+    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+))  # fmt: skip
+"""Suffixes of images, whatever Pillow was built with."""
+PREFIX_BYTES = 16
+"""Bytes at the start of a file by which Pillow recognises its format."""
 _JPEG_SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
 _JPEG_END = b"\xff\xd9"
 _MAX_SCANS = 20  # of the largest image; a progressive JPEG has about ten
@@ -42,12 +51,14 @@ class _OptionalFormat:
         name: of the format.
         package: the distribution to install.
         module: the module to import.
+        suffixes: of its files.
         register: the function of the module that adds the format, if importing does not.
     """
 
     name: str
     package: str
     module: str
+    suffixes: tuple[str, ...]
     register: str | None = None
 
     def add(self) -> bool:
@@ -61,30 +72,70 @@ class _OptionalFormat:
         return True
 
 
-_HEIC = _OptionalFormat("HEIC", "pillow-heif", "pillow_heif", "register_heif_opener")
-_JPEG_XL = _OptionalFormat("JPEG XL", "pillow-jxl-plugin", "pillow_jxl")
+_HEIC = _OptionalFormat(
+    "HEIC", "pillow-heif", "pillow_heif", (".heic", ".heics", ".heif", ".heifs", ".hif"), "register_heif_opener"
+)
+_JPEG_XL = _OptionalFormat("JPEG XL", "pillow-jxl-plugin", "pillow_jxl", (".jxl",))
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-def decode(content: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
+def pixel_limit() -> int:
+    """The largest number of pixels of an image, unless an option sets another.
+
+    Raises:
+        OptionError: if `RESMEM_MAX_PIXELS` is not a whole number from 1.
+    """
+    given = settings.read("RESMEM_MAX_PIXELS")
+    if given is not None:
+        if not (given.isascii() and given.isdigit() and int(given) > 0):
+            raise OptionError(f"RESMEM_MAX_PIXELS must be a whole number from 1, not {given!r}")
+        return int(given)
+    return sys.maxsize if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
+
+
+def decode(content: bytes, draft: tuple[int, int] | None = None, max_pixels: int | None = None) -> Image.Image:
     """Decode the first image of a file.
 
     Args:
         content: the file.
         draft: let the JPEG decoder scale an image down that is larger than this; other formats ignore it.
+        max_pixels: the largest number of pixels; None: `pixel_limit`.
 
     Raises:
         ImageError: if Pillow cannot decode an image from it completely, or it is too large.
     """
     with image_errors():
         try:
-            return _decoded(content, draft)
+            return _decoded(content, draft, max_pixels)
         except Warning:  # a program's filters may turn Pillow's warnings into errors
             with _suppress_warnings():
-                return _decoded(content, draft)
+                return _decoded(content, draft, max_pixels)
 
 
-def plain_jpeg_pixels(content: bytes) -> int:
+def readable_suffixes() -> frozenset[str]:
+    """Suffixes, in lower case, of the images that Pillow reads here, and of HEIC and JPEG XL even where it cannot.
+
+    It loads all of Pillow's formats, which takes a while.
+    """
+    registered = Image.registered_extensions()
+    formats = {name for name in Image.OPEN if name not in _NO_IMAGE_FORMATS}
+    found = (suffix.lower() for suffix, name in registered.items() if name in formats)
+    return _COMMON_SUFFIXES.union(found, _HEIC.suffixes, _JPEG_XL.suffixes)
+
+
+def starts_like_image(prefix: bytes) -> bool:
+    """Whether a file that starts with these `PREFIX_BYTES` is an image, as far as they tell.
+
+    A DIB starts with a small number, which is too little to tell it by.
+    """
+    if _optional_format(prefix) is not None:
+        return True
+    Image.init()
+    accepts = [accept for name, (_, accept) in list(Image.OPEN.items()) if name not in {*_NO_IMAGE_FORMATS, "DIB"}]
+    return any(accept is not None and _verdict(accept, prefix) for accept in accepts)
+
+
+def plain_jpeg_pixels(content: bytes, max_pixels: int | None = None) -> int:
     """The number of pixels of a JPEG that every decoder decodes as Pillow does: complete, grey or YCbCr, not too large.
 
     0 for any other file.
@@ -93,8 +144,8 @@ def plain_jpeg_pixels(content: bytes) -> int:
         return 0
     try:
         with image_errors():
-            image = _identify(content)
-            _check_cost(image, content)
+            image = identify(content)
+            _check_cost(image, content, max_pixels)
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return 0
             is_ycbcr = image.mode == "RGB" and image.info.get("adobe_transform") != 0 and image.layer[0][0] != ord("R")
@@ -112,7 +163,8 @@ def image_errors() -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(
-            f"too large ({_message(error)}): scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"too large ({_message(error)}): scale it down, or if you trust it set RESMEM_MAX_PIXELS, max_pixels= or "
+            "--max-pixels to more"
         ) from error
     except MemoryError as error:
         raise UnreadableImageError(NEEDS_MEMORY) from error
@@ -135,16 +187,16 @@ def _suppress_warnings() -> Iterator[None]:
         yield
 
 
-def _decoded(content: bytes, draft: tuple[int, int] | None) -> Image.Image:
-    image = _identify(content)
-    _check_cost(image, content)
+def _decoded(content: bytes, draft: tuple[int, int] | None, max_pixels: int | None) -> Image.Image:
+    image = identify(content)
+    _check_cost(image, content, max_pixels)
     if draft is not None:
         image.draft(image.mode, draft)
     image.load()
     return image
 
 
-def _identify(content: bytes) -> Image.Image:
+def identify(content: bytes) -> Image.Image:
     """The image, not yet decoded, as the first format that recognises the content opens it."""
     optional_format = _optional_format(content)
     matching: list[str] = []
@@ -166,7 +218,7 @@ def _identify(content: bytes) -> Image.Image:
 
 def _verdict(accept: _Accept | None, content: bytes) -> bool | str:
     try:
-        return accept is None or accept(content[:_PREFIX_BYTES])
+        return accept is None or accept(content[:PREFIX_BYTES])
     except _NOT_THIS_FORMAT:
         return False
 
@@ -202,7 +254,7 @@ def _unidentified_reason(
         )
     if matching:
         return f"it starts like {' and like '.join(matching)}: replace it with an intact copy, or convert it to PNG"
-    details = "; ".join([f"it starts with {content[:_PREFIX_BYTES]!r}", *unavailable])
+    details = "; ".join([f"it starts with {content[:PREFIX_BYTES]!r}", *unavailable])
     return f"not an image that Pillow can read ({details}): convert it to JPEG or PNG, or leave it out"
 
 
@@ -210,11 +262,10 @@ def _message(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _check_cost(image: Image.Image, content: bytes) -> None:
+def _check_cost(image: Image.Image, content: bytes, max_pixels: int | None) -> None:
     """Refuse what `Image.open` refuses, and a JPEG whose many scans would take as long to decode."""
-    if Image.MAX_IMAGE_PIXELS is None:
-        return
-    pixels, limit, size = image.width * image.height, 2 * Image.MAX_IMAGE_PIXELS, f"{image.width}x{image.height}"
+    limit = max_pixels or pixel_limit()
+    pixels, size = image.width * image.height, f"{image.width}x{image.height}"
     if pixels > limit:
         raise Image.DecompressionBombError(f"{size}, {pixels} pixels of at most {limit}")
     if image.format in ("JPEG", "MPO"):

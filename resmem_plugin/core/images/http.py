@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
@@ -13,9 +15,12 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import yarl
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from resmem_plugin.core.errors import ImageError, ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images.limits import Limits
+from resmem_plugin.core.provenance import package_version
 
 MAX_ATTEMPTS = 4
 """Requests for one image, including the first."""
@@ -24,11 +29,19 @@ _BACKOFF_BASE_S = 0.5  # doubled at each attempt
 _MAX_RETRY_AFTER_S = 30.0
 _RETRYABLE = frozenset((408, 425, 429, 500, 502, 503, 504))
 _RANGE_NOT_SATISFIABLE = 416
+_VALID = r"(?:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+_LOCATION = re.compile(_VALID)
+_ENCODED = re.compile(r"https?://[A-Za-z0-9.:@~_%!$&'()*+,;=\[\]-]+[/?]" + _VALID)
 
 
-def options(limits: Limits) -> dict[str, Any]:
+def options(limits: Limits, url: str) -> dict[str, Any]:
     """Options for fsspec's HTTPFileSystem. A caller's `client_kwargs` take precedence over these limits."""
-    return {"get_client": functools.partial(_session, limits)}
+    return {"get_client": functools.partial(_session, limits), "encoded": is_encoded(url)}
+
+
+def is_encoded(url: str) -> bool:
+    """Whether a URL holds only what URLs may hold, and is sent as it is: its signature may be for `%2F` or `%27`."""
+    return _ENCODED.fullmatch(url) is not None
 
 
 def retry(read: Callable[[], bytes]) -> bytes:
@@ -80,7 +93,10 @@ def _status_error(status: int) -> ImageError:
     if status in (404, 410):
         return ImageNotFoundError(f"nothing at this URL ({answer}): check its spelling")
     if status in (401, 403, 407):
-        return UnreadableImageError(f"access denied ({answer}): check the URL, or give credentials as storage_options")
+        return UnreadableImageError(
+            f"access denied ({answer}): check the URL. Some servers want credentials or a browser's User-Agent: give "
+            "storage_options={'headers': {...}}, or --header 'Name: value' on the command line"
+        )
     if status == 429:
         return UnreadableImageError(f"too many requests ({answer}): try again later")
     if status in _RETRYABLE:
@@ -127,9 +143,12 @@ async def _session(limits: Limits, **given: Any) -> aiohttp.ClientSession:
     defaults: dict[str, Any] = {
         "timeout": timeout,
         "raise_for_status": _raise_for_status,
-        "response_class": _size_limited(limits),
+        "response_class": _response_class(limits),
+        "requote_redirect_url": False,  # the response has done it where it is needed
     }
-    return aiohttp.ClientSession(**{**defaults, **given})
+    headers = CIMultiDict(given.pop("headers", None) or {})
+    headers.setdefault("User-Agent", f"resmem-plugin/{package_version()}")
+    return aiohttp.ClientSession(**{**defaults, **given, "headers": headers})
 
 
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
@@ -138,10 +157,14 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
         response.raise_for_status()
 
 
-def _size_limited(limits: Limits) -> type[aiohttp.ClientResponse]:
-    """A response class whose body is limited, whether it declares its length or not."""
+def _response_class(limits: Limits) -> type[aiohttp.ClientResponse]:
+    """A response class whose body is limited, whether it declares its length or not, and whose redirects are quoted."""
 
     class Response(aiohttp.ClientResponse):
+        @property
+        def headers(self) -> CIMultiDictProxy[str]:
+            return _with_quoted_location(self._headers)
+
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
             self.content = _LimitedStream(self.content, limits)  # type: ignore[assignment]
@@ -154,6 +177,17 @@ def _size_limited(limits: Limits) -> type[aiohttp.ClientResponse]:
             return await super().read()
 
     return Response
+
+
+def _with_quoted_location(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
+    """The headers of a response whose Location is a valid URL: quoted if it is not, else as the server wrote it."""
+    location = headers.get("Location")
+    if location is None or _LOCATION.fullmatch(location):
+        return headers
+    quoted = CIMultiDict(headers)
+    with contextlib.suppress(ValueError):  # what is no URL at all has its error where it is followed
+        quoted["Location"] = str(yarl.URL(location))
+    return CIMultiDictProxy(quoted)
 
 
 class _LimitedStream:

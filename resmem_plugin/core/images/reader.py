@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -19,26 +18,29 @@ import numpy.typing as npt
 from PIL import Image
 
 from resmem_plugin.core.errors import (
-    ImageError,
     ImageNotFoundError,
     MissingValueError,
     OptionError,
     ScoringError,
     UnsupportedImageError,
 )
-from resmem_plugin.core.images.decoding import decode, image_errors
+from resmem_plugin.core.images.decoding import decode, image_errors, pixel_limit
+from resmem_plugin.core.images.objects import Content, load, read_object, unwrap
 from resmem_plugin.core.images.sources import Sources, is_url
 from resmem_plugin.core.sanitize import printable, without_secrets
 
 ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
-"""A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4)."""
+"""A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+
+An open file, a tensor (C, H, W), an (image, label) pair and a struct of Hugging Face's or Spark's are read too.
+"""
 
 DecodeMode: TypeAlias = Literal["exact", "fast"]
 
 MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
 """The error of a missing value."""
 
-_FAILURE = "_resmem_failure"
+_MAX_NAME_CHARS = 200
 _EXIF_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,7 +51,6 @@ _EXIF_TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _DRAFT_SIZE_PX = (768, 768)  # three times the size the network needs: scores move by at most 0.006
-_load_lock = threading.Lock()  # Pillow's lazy load is not thread-safe, and one image may be given many times
 
 
 def is_missing(reference: object) -> bool:
@@ -66,7 +67,7 @@ def describe(reference: object) -> str:
     """A short name of an image for messages, safe to print: its path or URL, or the kind of object."""
     if isinstance(reference, (str, os.PathLike)):
         with contextlib.suppress(Exception):  # of a path object whose __fspath__ fails
-            return printable(without_secrets(os.fsdecode(reference)))
+            return _shortened(printable(without_secrets(os.fsdecode(reference))))
     if isinstance(reference, bytes):
         return f"<{len(reference)} bytes>"
     if isinstance(reference, Image.Image):
@@ -74,6 +75,11 @@ def describe(reference: object) -> str:
     if isinstance(reference, np.ndarray):
         return f"<array {reference.shape} {reference.dtype}>"
     return f"<{type(reference).__name__} object>"
+
+
+def _shortened(name: str) -> str:
+    half = _MAX_NAME_CHARS // 2
+    return name if len(name) <= _MAX_NAME_CHARS else f"{name[:half]}...{name[-half:]}"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -111,19 +117,22 @@ class ImageReader:
         decode: "exact" gives upstream's pixels; "fast" lets the JPEG decoder scale large photographs down first.
         exif_transpose: rotate images by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to their fsspec filesystem.
+        max_pixels: of one image; None: `RESMEM_MAX_PIXELS`, else twice `PIL.Image.MAX_IMAGE_PIXELS`.
     """
 
     decode: DecodeMode = "exact"
     exif_transpose: bool = False
     storage_options: Mapping[str, Any] | None = None
+    max_pixels: int | None = None
     _sources: Sources = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.decode not in ("exact", "fast"):
             raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
+        pixel_limit()  # raises if the variable is invalid
         object.__setattr__(self, "_sources", Sources(self.storage_options))
 
-    def fetch(self, reference: object) -> bytes | Image.Image | npt.NDArray[np.uint8]:
+    def fetch(self, reference: object) -> Content:
         """Read the content behind a reference into memory, still encoded.
 
         Raises:
@@ -131,20 +140,14 @@ class ImageReader:
         """
         if is_missing(reference):
             raise MissingValueError(MISSING_VALUE)
-        if isinstance(reference, (str, os.PathLike)):
-            return self._sources.read(reference)
-        if isinstance(reference, (bytearray, memoryview)):
-            return bytes(reference)
-        if isinstance(reference, (bytes, Image.Image)):
-            return reference
-        if isinstance(reference, np.ndarray):
-            return _check_array(reference)
-        raise UnsupportedImageError(
-            f"not an image but an object of type {type(reference).__name__}: "
-            "give a path, a URL, bytes, a PIL image or a uint8 array"
-        )
+        image = unwrap(reference)
+        if is_missing(image):  # of an empty struct
+            raise MissingValueError(MISSING_VALUE)
+        if isinstance(image, (str, os.PathLike)):
+            return self._sources.read(image)
+        return read_object(image)
 
-    def open(self, content: bytes | Image.Image | npt.NDArray[np.uint8]) -> OpenedImage:
+    def open(self, content: Content) -> OpenedImage:
         """Decode what `fetch` returned.
 
         Raises:
@@ -152,11 +155,11 @@ class ImageReader:
         """
         with image_errors():
             if isinstance(content, Image.Image):
-                image = _loaded(content)
+                image = load(content)
             elif isinstance(content, np.ndarray):
                 image = Image.fromarray(content)
             else:
-                image = decode(content, draft=_DRAFT_SIZE_PX if self.decode == "fast" else None)
+                image = decode(content, _DRAFT_SIZE_PX if self.decode == "fast" else None, self.max_pixels)
             if not (image.width and image.height):
                 raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels is empty: leave it out")
             if self.exif_transpose:
@@ -172,22 +175,6 @@ class ImageReader:
         self._sources.close()
 
 
-def _loaded(image: Image.Image) -> Image.Image:
-    """Load a caller's image once. Pillow forgets a failure, and would return half an image the next time."""
-    with _load_lock:
-        failure = getattr(image, _FAILURE, None)
-        if failure is None:
-            try:
-                with image_errors():
-                    image.load()
-            except ImageError as error:
-                failure = error
-                setattr(image, _FAILURE, error)
-    if failure is not None:
-        raise type(failure)(str(failure)) from failure
-    return image
-
-
 def _apply_exif(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(0x0112)
@@ -195,18 +182,6 @@ def _apply_exif(image: Image.Image) -> Image.Image:
         orientation = None
     method = _EXIF_TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)
-
-
-def _check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if array.dtype != np.uint8:
-        raise UnsupportedImageError(
-            f"an array of {array.dtype}, not uint8: convert it to 0-255, as in (x * 255).round().astype('uint8')"
-        )
-    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise UnsupportedImageError(
-            f"an array of shape {array.shape}: an image has (H, W), (H, W, 3) or (H, W, 4), and is not empty"
-        )
-    return array
 
 
 def _is_clipped(image: Image.Image) -> bool:
@@ -220,7 +195,13 @@ def _is_clipped(image: Image.Image) -> bool:
 
 def iterable_of_images(images: Iterable[object]) -> Iterable[object]:
     """Return the images, and refuse a single image that could be iterated over."""
-    is_image = isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image))
+    if isinstance(images, Mapping) or (hasattr(images, "columns") and hasattr(images, "iterrows")):
+        raise TypeError(
+            f"images must be a list or another iterable of images, not a {type(images).__name__}, which iterates over "
+            "its keys: give one column, as in list(frame['path']), or use frame.resmem.score('path')"
+        )
+    is_image = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image))
+    is_image = is_image or callable(getattr(images, "read", None))
     if is_image or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
         shown = repr(images) if isinstance(images, (str, os.PathLike)) else describe(images)
         raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")

@@ -19,14 +19,16 @@ from resmem_plugin.core.errors import (
     UnreadableImageError,
     UnsupportedImageError,
 )
+from resmem_plugin.core.images import urls
 from resmem_plugin.core.images.limits import Limits
-from resmem_plugin.core.sanitize import printable, without_secrets
+from resmem_plugin.core.images.storage_options import for_filesystem
+from resmem_plugin.core.sanitize import printable, shortened, without_secrets
 
 MAX_CONNECTIONS = 16
 """Images that a reader fetches at once over http(s), whatever the number of threads: servers block more."""
 
 _MAX_OPEN_ARCHIVES = 8
-_HTTP = re.compile(r"(?:^|::)(https?)://")
+_HTTP = ("http", "https")
 _REFUSED = re.compile(r"(?:^|::)(reference|dask)(?:://|::)")  # they follow instructions in a file, or from a scheduler
 _ENCRYPTED = 0x1
 
@@ -36,7 +38,7 @@ class RemoteReader:
     """Reads the bytes behind URLs; safe to share between threads.
 
     Args:
-        storage_options: passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for s3.
+        storage_options: passed to the fsspec filesystems that they belong to: see `storage_options.for_filesystem`.
         limits: maximum size and time.
     """
 
@@ -57,11 +59,14 @@ class RemoteReader:
         Raises:
             ImageError: if there is nothing at the URL, or it cannot be read, or is too large.
         """
-        refused = _REFUSED.search(url)
+        if urls.is_data(url):
+            return urls.data_content(url, self.limits)
+        chain = urls.chain(url)
+        refused = _REFUSED.search("::".join(chain)) if len(chain) > 1 else _REFUSED.match(chain[0])
         if refused:
             raise UnsupportedImageError(f"unsupported URL scheme {refused[1]}://: give the URL of the image itself")
         try:
-            content = self._read_http(url) if _HTTP.search(url) else self._read(url)
+            content = self._read_http(chain) if urls.scheme(chain[-1]) in _HTTP else self._read(chain)
         except ImageError:
             raise
         except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
@@ -82,11 +87,11 @@ class RemoteReader:
             raise self.limits.exceeded()
         return content
 
-    def _read_http(self, url: str) -> bytes:
+    def _read_http(self, chain: list[str]) -> bytes:
         from resmem_plugin.core.images import http  # here: it needs aiohttp
 
         try:
-            return http.retry(lambda: self._with_slot(url))
+            return http.retry(lambda: self._with_slot(chain))
         except ImageError:
             raise
         except Exception as error:
@@ -95,14 +100,14 @@ class RemoteReader:
                 raise
             raise image_error from error
 
-    def _with_slot(self, url: str) -> bytes:
+    def _with_slot(self, chain: list[str]) -> bytes:
         with self._slots:
-            return self._read(url)
+            return self._read(chain)
 
-    def _read(self, url: str) -> bytes:
-        if "::" in url:
-            return self._read_chained(url)
-        filesystem, path = self._open(url)
+    def _read(self, chain: list[str]) -> bytes:
+        if len(chain) > 1:
+            return self._read_chained(chain)
+        filesystem, path = self._open(chain)
         if not filesystem.async_impl:
             return self._read_capped(filesystem, path)
         content: bytes = filesystem.cat_file(
@@ -110,17 +115,17 @@ class RemoteReader:
         )  # http is limited by its session; s3 needs a second request for the size
         return content
 
-    def _read_chained(self, url: str) -> bytes:
+    def _read_chained(self, chain: list[str]) -> bytes:
         """Read `zip://member::archive`, opening each archive once: fsspec would open it for every member."""
-        target, _, archive = url.partition("::")
-        protocol, separator, member = target.partition("://")
-        _check_archive(archive.rpartition("::")[2])
+        protocol, separator, member = chain[0].partition("://")
+        _check_archive(chain[-1])
         if not separator:  # `simplecache::https://...`: nothing to open once
-            return self._read_cached(url)
-        key = f"{protocol}::{archive}"
+            return self._read_cached(chain)
+        archive = [f"{protocol}://", *chain[1:]]
+        key = "::".join(archive)
         with self._lock:  # one at a time: archives are not safe to read from several threads
             if key not in self._archives:
-                self._archives[key] = self._open(url)[0]
+                self._archives[key] = self._open(archive)[0]
             self._archives.move_to_end(key)
             while len(self._archives) > _MAX_OPEN_ARCHIVES:
                 _close(self._archives.popitem(last=False)[1])
@@ -128,38 +133,56 @@ class RemoteReader:
                 self._check_member(self._archives[key].info(member))
             return self._read_capped(self._archives[key], member)
 
-    def _read_cached(self, url: str) -> bytes:
+    def _read_cached(self, chain: list[str]) -> bytes:
         """Read through one of fsspec's caches, and remove a partial download, which it would reuse as if complete."""
-        filesystem, path = self._open(url)
-        with self._downloads[hash(url) % len(self._downloads)]:
+        filesystem, path = self._open(chain)
+        with self._downloads[hash(path) % len(self._downloads)]:
             try:
                 return self._read_capped(filesystem, path)
             except BaseException:
                 _evict_partial(filesystem, path)
                 raise
 
-    def _open(self, url: str) -> tuple[Any, str]:
+    def _open(self, chain: list[str]) -> tuple[Any, str]:
+        """The outermost filesystem of a chain and the path in it, as from `fsspec.url_to_fs`, which splits at any `::`.
+
+        A path that has a `::` itself is handed on as an open file: fsspec would split it too.
+        """
         import fsspec  # here: local files do not need it, and FiftyOne does not install it
 
-        filesystem, path = fsspec.url_to_fs(url, **self._options(url))
-        return filesystem, path
+        path = ""
+        target: dict[str, Any] = {}
+        for position in reversed(range(len(chain))):
+            url, inner = chain[position], path
+            innermost = position == len(chain) - 1
+            protocol = urls.scheme(url) or ("file" if innermost else url)
+            kind = fsspec.get_filesystem_class(protocol)
+            if innermost and protocol == "file":
+                url = urls.file_path(url)
+            elif "://" not in url:
+                url = f"{url}://"
+            path = kind._strip_protocol(url)
+            if url == f"{protocol}://" and url != chain[position]:  # `simplecache::`
+                path = inner
+            options = {**self._options(chain, position, kind), **kind._get_kwargs_from_urls(url), **target}
+            if "::" in path and position and chain[position - 1].startswith(("zip://", "tar://")):
+                target = {"fo": fsspec.filesystem(protocol, **options).open(path)}
+            else:
+                target = {"target_options": options, "target_protocol": protocol, "fo": path}
+        return fsspec.filesystem(protocol, **options), path
 
-    def _options(self, url: str) -> dict[str, Any]:
-        """The caller's options over the limits for http(s); in a chain each filesystem has its own, under its name."""
-        given = {
-            name: dict(value) if isinstance(value, Mapping) else value  # copied: fsspec adds to them
-            for name, value in (self.storage_options or {}).items()
-        }
-        found = _HTTP.search(url)
-        if found is None:
+    def _options(self, chain: list[str], position: int, kind: Any) -> dict[str, Any]:
+        """The caller's options for one filesystem of a chain, for http(s) over the limits."""
+        url = chain[position]
+        protocol = urls.scheme(url) or ("file" if position == len(chain) - 1 else url)
+        given = for_filesystem(self.storage_options, kind, protocol, outermost=position == 0)
+        if protocol not in _HTTP:
             return given
         from resmem_plugin.core.images import http
 
-        is_image = "://" not in url[: found.start()]  # and not an archive, which is read in part or cached
-        limits = http.options(self.limits if is_image else replace(self.limits, max_bytes=sys.maxsize))
-        if found.start() == 0:
-            return {**limits, **given}
-        return {**given, found[1]: {**limits, **given.get(found[1], {})}}
+        is_image = all("://" not in outer for outer in chain[:position])  # not an archive, read in part or cached
+        limits = self.limits if is_image else replace(self.limits, max_bytes=sys.maxsize)
+        return {**http.options(limits, url), **given}
 
     def _read_capped(self, filesystem: Any, path: str) -> bytes:
         """At most one byte more of a file than allowed."""
@@ -187,8 +210,8 @@ class RemoteReader:
 
 def _check_archive(archive: str) -> None:
     """Refuse a local archive that is a pipe or a device: opening it would block."""
-    path = archive.removeprefix("file://").removeprefix("local://")
-    if "://" not in path and os.path.exists(path) and not os.path.isfile(path):
+    path = urls.file_path(archive) if urls.is_file(archive) else archive
+    if urls.scheme(path) is None and os.path.exists(path) and not os.path.isfile(path):
         raise UnreadableImageError("its archive is not a regular file: name the archive's file")
 
 
@@ -207,4 +230,4 @@ def _close(filesystem: Any) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return printable(without_secrets(str(error).partition("\n")[0])) or type(error).__name__
+    return shortened(printable(without_secrets(str(error).partition("\n")[0]))) or type(error).__name__

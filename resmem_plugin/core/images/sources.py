@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
+from resmem_plugin.core.images import urls
+from resmem_plugin.core.images.near_names import NearNames
 from resmem_plugin.core.images.remote import RemoteReader
+from resmem_plugin.core.sanitize import printable, shortened, without_secrets
 
 MAX_FILE_BYTES = 1 << 30
 """Bytes of the largest file that is read: about the size of the largest image that Pillow decodes, uncompressed."""
 
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: `C:\a` and `C://a` are local
-
-
 def is_url(reference: object) -> bool:
-    """Whether a reference is an fsspec URL (`https://`, `s3://`, `zip://a.jpg::b.zip`, ...) and not a local path."""
-    return isinstance(reference, str) and _SCHEME.match(reference) is not None
+    """Whether a reference is a URL (`https://`, `s3://`, `zip://a.jpg::b.zip`, `data:`, ...) and not a local path."""
+    return isinstance(reference, str) and (
+        urls.scheme(reference) is not None
+        or urls.is_data(reference)
+        or urls.is_file(reference)
+        or ("::" in reference and urls.is_chained(reference))
+    )
 
 
 def join_root(root: str | os.PathLike[str], path: str) -> str:
     """A relative path joined to `root`, a folder or a URL; URLs and absolute paths are unchanged."""
     start = os.fspath(root)
-    if is_url(path) or os.path.isabs(path):
+    if os.path.isabs(path) or (is_url(path) and not _is_file_under(start, path)):
         return path
     return f"{start.rstrip('/')}/{path}" if is_url(start) else os.path.join(start, path)
+
+
+def _is_file_under(root: str, path: str) -> bool:
+    """Whether `zip::a.jpg` is the name of a file in a folder."""
+    return "::" in path and urls.scheme(path) is None and os.path.lexists(os.path.join(root, path))
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,13 @@ class Sources:
     """Reads the bytes behind paths and URLs; safe to share between threads.
 
     Args:
-        storage_options: passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for s3.
+        storage_options: for URLs, passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for
+            s3; or by protocol, as in `{"http": {...}, "s3": {...}}`.
     """
 
     storage_options: Mapping[str, Any] | None = None
     _remote: RemoteReader = field(init=False, repr=False, compare=False)
+    _near: NearNames = field(default_factory=NearNames, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_remote", RemoteReader(self.storage_options))
@@ -53,24 +64,18 @@ class Sources:
             ImageError: if there is nothing there, or it cannot be read.
         """
         path = os.fspath(reference)
-        if isinstance(path, str) and path.startswith(("file://", "local://")):
-            from fsspec.implementations.local import LocalFileSystem
-
-            path = LocalFileSystem._strip_protocol(path)
         if isinstance(path, str) and is_url(path):
-            return self._remote.read(path)
-        if self.storage_options:
-            raise UnreadableImageError(
-                "storage_options are for URLs, and this is a local path: leave them out, or score URLs separately"
-            )
-        return _read_file(path)
+            if not urls.is_file(path):
+                return self._remote.read(path)
+            path = urls.file_path(path)
+        return _read_file(path, self._near)
 
     def close(self) -> None:
         """Close the archives; they are opened again when they are needed."""
         self._remote.close()
 
 
-def _read_file(path: str | bytes) -> bytes:
+def _read_file(path: str | bytes, near: NearNames) -> bytes:
     try:
         _check_file(os.stat(path))  # first: opening some devices has side effects
         with open(path, "rb", opener=_open_nonblocking) as file:
@@ -79,9 +84,11 @@ def _read_file(path: str | bytes) -> bytes:
     except UnreadableImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageNotFoundError(
-            "no such file: check the path, and the folder that relative paths start from"
-        ) from error
+        meant = near.find(path) if isinstance(path, str) else None
+        advice = "check the path, and the folder that relative paths start from"
+        if meant is not None:
+            advice = f"did you mean '{shortened(printable(without_secrets(meant)))}'? {advice.capitalize()}"
+        raise ImageNotFoundError(f"no such file: {advice}") from error
     except PermissionError as error:
         raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -110,4 +117,4 @@ def _check_file(status: os.stat_result) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return shortened(printable(str(error).partition("\n")[0])) or type(error).__name__

@@ -13,21 +13,21 @@ import signal
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from resmem_plugin.core.errors import UnreadableImageError
-from resmem_plugin.core.images.decoding import NEEDS_MEMORY
+from resmem_plugin.core.images.decoding import NEEDS_MEMORY, pixel_limit
 from resmem_plugin.core.images.preprocess import INPUT_SHAPE, pixels
 from resmem_plugin.core.images.reader import DecodeMode, ImageReader
 
 _CODE = f"import sys; sys.path[:] = sys.argv[3:]; from {__name__} import serve; serve(*sys.argv[1:3])"
 _READY = b"resmem-plugin decodes\n"
-_REQUEST = struct.Struct("<qQ")  # the limit of pixels, -1 for none; bytes of the file that follows
+_REQUEST = struct.Struct("<qQ")  # the limit of pixels; bytes of the file that follows
 _DECODED, _CLIPPED, _FAILED, _MEMORY = b"+", b"!", b"-", b"m"
 _ANSWER_BYTES = math.prod(INPUT_SHAPE)
 _MAX_TRIES = 2
@@ -49,6 +49,7 @@ class DecodeProcess:
     """
 
     def __init__(self, reader: ImageReader) -> None:
+        self._max_pixels = reader.max_pixels
         self._options = (reader.decode, str(int(reader.exif_transpose)))
         self._running: _Running | None = None
         self._can_start = bool(sys.executable) and not getattr(
@@ -71,7 +72,7 @@ class DecodeProcess:
             if self._running is None and not self._start():
                 return None
             try:
-                return _ask(cast("_Running", self._running), content)
+                return _ask(cast("_Running", self._running), content, self._max_pixels)
             except (BrokenPipeError, EOFError):
                 exit_code = self.close(timeout_s=_EXIT_TIMEOUT_S)
             except UnreadableImageError:
@@ -131,9 +132,9 @@ class DecodeProcess:
         return False
 
 
-def _ask(running: _Running, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
-    most = -1 if Image.MAX_IMAGE_PIXELS is None else int(min(Image.MAX_IMAGE_PIXELS, 1 << 62))
-    running.requests.write(_REQUEST.pack(most, len(content)))
+def _ask(running: _Running, content: bytes, max_pixels: int | None) -> tuple[npt.NDArray[np.uint8], bool] | None:
+    limit = int(min(max_pixels or pixel_limit(), 1 << 62))
+    running.requests.write(_REQUEST.pack(limit, len(content)))
     running.requests.write(content)
     running.requests.flush()
     verdict = _read(running.answers, 1)
@@ -157,9 +158,10 @@ def serve(decode: DecodeMode, exif_transpose: str) -> None:
     with contextlib.suppress(BrokenPipeError, EOFError):
         answers.write(_READY)
         while True:
-            most, size = _REQUEST.unpack(_read(requests, _REQUEST.size))
+            limit, size = _REQUEST.unpack(_read(requests, _REQUEST.size))
             content = _read(requests, size)
-            Image.MAX_IMAGE_PIXELS = None if most < 0 else most
+            if limit != reader.max_pixels:
+                reader = replace(reader, max_pixels=limit)
             answers.write(_answer(reader, content))
 
 

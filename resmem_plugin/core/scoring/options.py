@@ -9,6 +9,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import ImageFile
 
 from resmem_plugin.core.engines.base import EngineInfo, jpeg_decoder
 from resmem_plugin.core.errors import OptionError
@@ -49,6 +50,8 @@ class ScorerOptions:
         processes: decode files in worker processes instead of threads. Where the network takes thousands of images per
             second, Python's threads cannot keep up; and a file that crashes its decoder costs its own row only.
             None: on CUDA with more than two workers, from the 33rd image of each on.
+        max_pixels: the most pixels of one image; larger ones are refused. None: `RESMEM_MAX_PIXELS`, else twice
+            `PIL.Image.MAX_IMAGE_PIXELS`, 179 million.
 
     Raises:
         OptionError: for a value of the wrong kind. Whether this machine has a device, engine or precision is checked
@@ -75,9 +78,10 @@ class ScorerOptions:
     storage_options: Mapping[str, Any] | None = None
     calibration: Iterable[object] | str | None = None
     processes: bool | None = None
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "num_workers"):
+        for name in ("batch_size", "num_workers", "max_pixels"):
             _check_positive(name, getattr(self, name))
         if self.decode not in ("exact", "fast"):
             raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
@@ -126,6 +130,7 @@ def provenance_of(options: ScorerOptions, engine: EngineInfo) -> Provenance:
         package_version=package_version(),
         calibration=engine.calibration,
         device=engine.device_type,
+        load_truncated=True if ImageFile.LOAD_TRUNCATED_IMAGES else None,
     )
 
 

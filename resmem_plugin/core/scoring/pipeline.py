@@ -19,11 +19,14 @@ import numpy.typing as npt
 from resmem_plugin.core.cache.scores import CachedScore, CacheSession
 from resmem_plugin.core.engines.base import Engine, jpeg_decoder
 from resmem_plugin.core.errors import ClippedImagesWarning, ImageError, UnreadableImageError, warn
-from resmem_plugin.core.images.reader import ImageReader
+from resmem_plugin.core.images.reader import ImageReader, describe
 from resmem_plugin.core.scoring.preparation import MAX_FETCH_THREADS, Decoders, Prepared
 
 _MAX_WAIT_BATCHES = 4
 """With a cache, a batch is submitted before it is full once this many times its size of images have been prepared."""
+
+
+_MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,44 @@ def run(
         raise failures[0]
 
 
-def warn_of_clipped(indices: Sequence[int]) -> None:
-    """Emit one `ClippedImagesWarning` for the images at these positions in the input."""
-    shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
-    warn(
-        f"{len(indices)} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's recipe "
-        f"does, and their scores mean little. Convert them to 8 bits first. Indices: {shown}",
-        ClippedImagesWarning,
-    )
+class ClippedImages:
+    """Collects which images of a run were clipped, for one `ClippedImagesWarning`.
+
+    Args:
+        rows: the numbers of the images in the warning; None: their positions.
+    """
+
+    def __init__(self, rows: Sequence[int] | None) -> None:
+        self._rows = rows
+        self._pending: deque[object] = deque()
+        self._index = 0
+        self._names: list[str] = []
+        self._count = 0
+
+    def observe(self, images: Iterable[object]) -> Iterator[object]:
+        """The images, unchanged."""
+        for image in images:
+            self._pending.append(image)
+            yield image
+
+    def add(self, outcome: Outcome) -> None:
+        """Add the outcome of the next image."""
+        image, index = self._pending.popleft(), self._index
+        self._index += 1
+        if outcome.clipped:
+            self._count += 1
+            if len(self._names) < _MAX_LISTED:
+                self._names.append(f"{index if self._rows is None else self._rows[index]} ({describe(image)})")
+
+    def warn(self) -> None:
+        """Emit the warning, if there is a clipped image."""
+        if self._count:
+            shown = ", ".join(self._names) + (", ..." if self._count > len(self._names) else "")
+            warn(
+                f"{self._count} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's "
+                f"recipe does, and their scores mean little. Convert them to 8 bits first. Indices: {shown}",
+                ClippedImagesWarning,
+            )
 
 
 def _defer_error(images: Iterable[object], failures: list[Exception]) -> Iterator[object]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resmem_plugin.core.cache.scores import CachedScore, CacheSession, content_key, pixels_key
-from resmem_plugin.core.engines.base import DecodeJPEGs
+from resmem_plugin.core.engines.base import DecodeJPEGs, Engine
 from resmem_plugin.core.errors import ImageError, UnreadableImageError
 from resmem_plugin.core.images.decoding import image_errors, plain_jpeg_pixels
 from resmem_plugin.core.images.preprocess import pixels
@@ -27,6 +27,12 @@ from resmem_plugin.core.images.worker_process import DecodeProcess
 
 MAX_FETCH_THREADS = 16
 """URLs fetched at once: enough to hide a network's latency, few enough for a server."""
+
+_MAX_GIL_WORKERS = 2
+"""Threads that can decode at once without waiting for Python's global lock."""
+
+_PROCESS_AFTER_IMAGES = 32
+"""Images per worker from which on starting a process, a third of a second, pays."""
 
 _MAX_JPEGS, _MAX_JPEG_PIXELS = 64, 64_000_000
 """Limits of a batch of JPEGs for a CUDA device; a single JPEG may have more pixels."""
@@ -61,6 +67,13 @@ class _JPEG(NamedTuple):
     content: bytes
     key: bytes | None
     pixels: int
+
+
+def processes_after(processes: bool | None, engine: Engine, num_workers: int) -> int | None:
+    """Images that each worker decodes before it starts a process for the rest; None: all of them."""
+    if processes is None:
+        return _PROCESS_AFTER_IMAGES if engine.lookahead and num_workers > _MAX_GIL_WORKERS else None
+    return 0 if processes else None
 
 
 class Decoders:
@@ -146,10 +159,13 @@ class Decoders:
         cached = self._cache.find(key) if self._cache and key else None
         if cached is not None:
             future.set_result(Prepared(clipped=cached.clipped, cached=cached))
-        elif self._jpegs is not None and isinstance(content, bytes) and (size := plain_jpeg_pixels(content)):
-            self._jpegs.put(_JPEG(future, content, key, size))
-        else:
-            future.set_result(self._decoded(content, key, worker))
+            return
+        if self._jpegs is not None and isinstance(content, bytes):
+            size = plain_jpeg_pixels(content, self._reader.max_pixels)
+            if size:
+                self._jpegs.put(_JPEG(future, content, key, size))
+                return
+        future.set_result(self._decoded(content, key, worker))
 
     def _decoded(
         self,

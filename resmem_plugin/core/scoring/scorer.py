@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,18 +13,14 @@ from resmem_plugin.core.cache.scores import CacheOption, ScoreCache
 from resmem_plugin.core.engines.calibration import read_calibration, sample_of
 from resmem_plugin.core.engines.loading import engine_for_model, load_engine, picklable_model
 from resmem_plugin.core.engines.resolve import choose
-from resmem_plugin.core.errors import (
-    OptionError,
-    ResMemError,
-    ScoringError,
-    WeightsCorruptError,
-)
+from resmem_plugin.core.errors import OptionError, ResMemError, ScoringError, WeightsCorruptError
 from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe, iterable_of_images, require_files
 from resmem_plugin.core.network.weights import find_weights
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scores import Score
 from resmem_plugin.core.scoring import pipeline
 from resmem_plugin.core.scoring.options import ScorerOptions, available_cores, provenance_of
+from resmem_plugin.core.scoring.preparation import processes_after
 from resmem_plugin.core.scoring.progress import ProgressOption, reporting
 
 if TYPE_CHECKING:
@@ -32,12 +28,6 @@ if TYPE_CHECKING:
     from resmem_plugin.core.engines.pytorch.engine import Model
 
 Errors: TypeAlias = Literal["raise", "coerce"]
-
-_MAX_GIL_WORKERS = 2
-"""Threads that can decode at once without waiting for Python's global lock."""
-
-_PROCESS_AFTER_IMAGES = 32
-"""Images per worker from which on starting a process, a third of a second, pays."""
 
 
 class Scorer:
@@ -83,6 +73,7 @@ class Scorer:
         storage_options: Mapping[str, Any] | None = None,
         calibration: Iterable[object] | str | None = None,
         processes: bool | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         options = ScorerOptions(
             device=device,
@@ -97,6 +88,7 @@ class Scorer:
             storage_options=storage_options,
             calibration=calibration,
             processes=processes,
+            max_pixels=max_pixels,
         )
         self._set_up(options, model)
 
@@ -121,7 +113,10 @@ class Scorer:
         self.num_workers = options.num_workers or available_cores()
         self._cache = ScoreCache.of(options.cache) if options.cache else None
         self._reader = ImageReader(
-            decode=options.decode, exif_transpose=options.exif_transpose, storage_options=options.storage_options
+            decode=options.decode,
+            exif_transpose=options.exif_transpose,
+            storage_options=options.storage_options,
+            max_pixels=options.max_pixels,
         )
         self._calibrating = threading.Lock()
         self._engine: Engine | None = None
@@ -194,7 +189,14 @@ class Scorer:
         """
         return provenance_of(self.options, self.engine)
 
-    def score(self, images: Iterable[object], errors: Errors = "raise", progress: ProgressOption = None) -> list[Score]:
+    def score(
+        self,
+        images: Iterable[object],
+        errors: Errors = "raise",
+        progress: ProgressOption = None,
+        *,
+        rows: Sequence[int] | None = None,
+    ) -> list[Score]:
         """Score images.
 
         Args:
@@ -202,6 +204,7 @@ class Scorer:
             errors: "raise" stops at the first image that cannot be scored, and checks before scoring any that local
                 files exist; "coerce" gives such an image NaN and the reason.
             progress: a bar (True), none (False), one on a terminal (None), or a function called with a `Progress`.
+            rows: the numbers to give the images in warnings. Default: their positions.
 
         Returns:
             One `Score` for each image, in the order given.
@@ -221,7 +224,7 @@ class Scorer:
         if errors == "raise":
             require_files(listed)
         scores: list[Score] = []
-        with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed)) as outcomes:
+        with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed, rows)) as outcomes:
             try:
                 for outcome in outcomes:
                     if outcome.error is not None and errors == "raise":
@@ -239,7 +242,9 @@ class Scorer:
                 ) from error
         return scores
 
-    def iter_scores(self, images: Iterable[object]) -> Generator[Score, None, None]:
+    def iter_scores(
+        self, images: Iterable[object], *, rows: Sequence[int] | None = None
+    ) -> Generator[Score, None, None]:
         """Score images lazily: in order, in bounded memory, whatever the length of the input.
 
         An image that cannot be scored gives a `Score` with NaN and the reason.
@@ -249,7 +254,7 @@ class Scorer:
             >>> [score.ok for score in Scorer().iter_scores(iter(["coffee.png", b"not an image"]))]
             [True, False]
         """
-        for index, outcome in enumerate(self._run(iterable_of_images(images))):
+        for index, outcome in enumerate(self._run(iterable_of_images(images), rows)):
             yield _score(index, outcome)
 
     def _calibrate(self, images: Iterable[object]) -> None:
@@ -258,36 +263,29 @@ class Scorer:
                 pixels = read_calibration(images, self.reader, self.num_workers)
                 self._engine = load_engine(self._weights, self._choice, pixels)
 
-    def _processes_after(self) -> int | None:
-        if self.processes is None:
-            return _PROCESS_AFTER_IMAGES if self.engine.lookahead and self.num_workers > _MAX_GIL_WORKERS else None
-        return 0 if self.processes else None
-
-    def _run(self, images: Iterable[object]) -> Generator[pipeline.Outcome, None, None]:
+    def _run(self, images: Iterable[object], rows: Sequence[int] | None) -> Generator[pipeline.Outcome, None, None]:
         if self._engine is None:
             sample, images = sample_of(images)
             if not sample:
                 return
             self._calibrate(sample)
-        clipped: list[int] = []
+        clipped = pipeline.ClippedImages(rows)
         with self._cache.open(self.provenance.id) if self._cache else contextlib.nullcontext() as cached:
             outcomes = pipeline.run(
-                images,
+                clipped.observe(images),
                 reader=self.reader,
                 engine=self.engine,
                 batch_size=self.batch_size or self.engine.batch_size,
                 num_workers=self.num_workers,
                 cached=cached,
-                processes_after=self._processes_after(),
+                processes_after=processes_after(self.processes, self.engine, self.num_workers),
             )
-            for index, outcome in enumerate(outcomes):
+            for outcome in outcomes:
                 if cached is not None:
                     cached.emit_warnings()
-                if outcome.clipped:
-                    clipped.append(index)
+                clipped.add(outcome)
                 yield outcome
-        if clipped:
-            pipeline.warn_of_clipped(clipped)
+        clipped.warn()
 
 
 def _score(index: int, outcome: pipeline.Outcome) -> Score:

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
+from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.reader import ImageReader
 from tests.conftest import ROOT
-from tests.corpus.contents import gray_tiff, heif, photo, plain, with_many_scans
+from tests.corpus.contents import encoded, gray_tiff, heif, photo, plain, with_many_scans
 
 
 @pytest.mark.parametrize("action", ["error", "ignore"])
@@ -31,7 +32,7 @@ def test_max_image_pixels_is_respected(kind: str, action: str, red: Scorer, monk
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 119_999)
         reason = str(red.score([content], errors="coerce")[0].error)
         assert "too large" in reason
-        assert "raise PIL.Image.MAX_IMAGE_PIXELS" in reason
+        assert "set RESMEM_MAX_PIXELS, max_pixels= or --max-pixels to more" in reason
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
         assert red.score([content])[0] == expected
 
@@ -81,3 +82,18 @@ for _ in range(2):
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_the_limit_of_pixels_is_an_option_and_a_variable(red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = encoded("PNG")  # 300 x 200
+    model = red.engine.model  # type: ignore[attr-defined]
+    assert Scorer(device="cpu", model=model, max_pixels=60_000).score([image])[0].ok
+    small = Scorer(device="cpu", model=model, max_pixels=59_999).score([image], errors="coerce")[0]
+    assert small.error is not None
+    assert "60000 pixels of at most 59999" in small.error
+    monkeypatch.setenv("RESMEM_MAX_PIXELS", "59999")
+    assert not Scorer(device="cpu", model=model).score([image], errors="coerce")[0].ok
+    assert Scorer(device="cpu", model=model, max_pixels=60_000, processes=True).score([image])[0].ok
+    monkeypatch.setenv("RESMEM_MAX_PIXELS", "many")
+    with pytest.raises(OptionError, match="RESMEM_MAX_PIXELS must be a whole number"):
+        Scorer(device="cpu", model=model)

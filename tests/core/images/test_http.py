@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images import http as web_module
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.images.remote import MAX_CONNECTIONS, RemoteReader
+from resmem_plugin.core.provenance import package_version
 from tests.http_server import CROWD, IMAGE, WebServer
 
 MEGABYTE = 1 << 20
@@ -74,7 +76,7 @@ def test_retries_end_after_four_attempts(web: WebServer, path: str, message: str
         ("always/404", "nothing at this URL"),
         ("always/410", "nothing at this URL"),
         ("always/401", "storage_options"),
-        ("always/403", "storage_options"),
+        ("always/403", r"a browser's User-Agent: give storage_options=\{'headers': .*--header"),
         ("always/501", "501 Not Implemented"),
         ("always/599", "unexpected response 599"),
         ("always/503?after=3600", "try again later"),
@@ -143,3 +145,47 @@ def test_connections_are_limited(web: WebServer) -> None:
 def test_the_pipeline_uses_all_connections(web: WebServer, red: Scorer) -> None:
     assert all(score.ok for score in red.score([web.url("busy")] * 2 * CROWD))
     assert web.crowd == CROWD
+
+
+def test_http_sends_who_it_is(web: WebServer) -> None:
+    _reader().read(web.url("a.jpg"))
+    assert web.user_agents == [f"resmem-plugin/{package_version()}"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"headers": {"user-agent": "me"}}, {"client_kwargs": {"headers": {"User-agent": "me"}}}]
+)
+def test_a_user_agent_of_the_callers_is_sent(web: WebServer, options: dict[str, Any]) -> None:
+    assert RemoteReader(options).read(web.url("a.jpg")) == IMAGE
+    assert web.user_agents == ["me"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("a%2Fb%40c%27d%7E.jpg?sig=a%2Fb%2B%3D&at=%40%27~", "a%2Fb%40c%27d%7E.jpg?sig=a%2Fb%2B%3D&at=%40%27~"),
+        ("a@b'c(d)!.jpg?x=a/b@c+d", "a@b'c(d)!.jpg?x=a/b@c+d"),
+        ("a/../b.jpg", "a/../b.jpg"),
+        ("a b.jpg", "a%20b.jpg"),
+        ("é%2F.jpg", "%C3%A9%2F.jpg"),
+        ("50%.jpg", "50%25.jpg"),
+        ("a.jpg#part", "a.jpg"),
+    ],
+)
+def test_a_validly_encoded_url_is_sent_as_it_is(web: WebServer, given: str, sent: str) -> None:
+    assert _reader().read(web.url(given)) == IMAGE
+    assert web.requests == {f"GET /{sent}": 1}
+
+
+@pytest.mark.parametrize(
+    ("location", "sent"),
+    [
+        ("/a%2Fb%40c%27.jpg?sig=a%2Fb%27%40", "/a%2Fb%40c%27.jpg?sig=a%2Fb%27%40"),
+        ("/a b.jpg?x=c d", "/a%20b.jpg?x=c+d"),
+        ("a.jpg", "/a.jpg"),
+    ],
+)
+def test_a_redirect_is_followed_as_the_server_wrote_it(web: WebServer, location: str, sent: str) -> None:
+    web.location = location
+    assert _reader().read(web.url("redirect")) == IMAGE
+    assert web.requests == {"GET /redirect": 1, f"GET {sent}": 1}

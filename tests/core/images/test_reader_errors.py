@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from resmem_plugin import Scorer
@@ -83,7 +82,6 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "planar array": (lambda folder: np.zeros((3, 40, 40), np.uint8), r"shape \(3, 40, 40\)"),
     "closed image": (_closed, "cannot be decoded.*closed"),
     "mode without a conversion": (lambda folder: Image.new("La", (4, 4)), "mode La cannot be converted"),
-    "tensor": (lambda folder: torch.zeros(3, 4, 4), "object of type Tensor"),
     "path without a name": (lambda folder: _Nameless(), "cannot be read as an image.*it has none"),
     "no pixels": (lambda folder: Image.new("RGB", (0, 5)), "0x5 pixels"),
     "postscript": (_written("photo.jpg", EPS), "EPS, which needs another program to render"),

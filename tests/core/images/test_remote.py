@@ -44,6 +44,33 @@ def test_storage_options_set_http_headers(web: WebServer, red: Scorer) -> None:
     assert Scorer(device="cpu", model=Red(), storage_options=options).score([url])[0].ok
 
 
+def test_storage_options_go_where_they_belong(web: WebServer, tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe_file("/images/a.jpg", IMAGE)
+    headers = {"headers": {"Authorization": web.private}}
+    urls = ["memory://images/a.jpg", _archive(tmp_path / "x.zip"), web.url("private/a.jpg")]
+    for options in (
+        {**headers, "client_kwargs": {}, "anon": True, "key": "for s3"},
+        {"http": headers, "s3": {"anon": True}},
+        {"https": {}, "HTTP": 1, "http": headers},
+    ):
+        reader = RemoteReader(options)
+        assert [reader.read(url) for url in urls] == [IMAGE] * 3
+        reader.close()
+
+
+def test_a_url_with_colons_is_no_chain(web: WebServer) -> None:
+    for url in (web.url("a::b.jpg"), web.url("a.jpg?id=urn::5"), web.url("a.jpg").replace("http", "HTTP")):
+        assert _reader().read(url) == IMAGE
+
+
+def test_an_archive_and_its_member_may_have_colons(web: WebServer, tmp_path: Path) -> None:
+    reader = _reader()
+    assert reader.read(_archive(tmp_path / "o::1.zip", name="x::y.jpg")) == IMAGE
+    assert reader.read(_archive(tmp_path / "o.zip", name="x::y.jpg").replace("zip:", "ZIP:")) == IMAGE
+    assert reader.read(f"zip://a.jpg::{web.url('a.zip?id=urn::5')}") == IMAGE
+    reader.close()
+
+
 def test_a_zip_archive_is_opened_once(red: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as file:

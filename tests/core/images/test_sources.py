@@ -7,17 +7,73 @@ from pathlib import Path
 
 import pytest
 
-from resmem_plugin import Scorer
-from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images.sources import MAX_FILE_BYTES, Sources, is_url, join_root
 from tests.http_server import IMAGE
-from tests.models import Red
 
 
-def test_storage_options_with_a_local_path_are_an_error(tmp_path: Path) -> None:
+def test_local_files_ignore_storage_options(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(IMAGE)
-    scorer = Scorer(device="cpu", model=Red(), storage_options={"key": "value"})
-    assert "leave them out" in str(scorer.score([tmp_path / "a.jpg"], errors="coerce")[0].error)
+    sources = Sources({"headers": {"X-Key": "value"}, "key": "value"})
+    assert sources.read(tmp_path / "a.jpg") == sources.read((tmp_path / "a.jpg").as_uri()) == IMAGE
+
+
+@pytest.mark.parametrize("form", ["file://{}", "file:{}", "file://localhost{}", "local://{}", "FILE://{}", "File:{}"])
+@pytest.mark.parametrize("name", ["a.jpg", "a b é 猫.jpg", "50%.jpg", "a%20b.jpg", "a#b?c.jpg"])
+def test_file_urls_in_every_form(tmp_path: Path, form: str, name: str) -> None:
+    (tmp_path / name).write_bytes(IMAGE)
+    for path in (str(tmp_path / name), (tmp_path / name).as_uri().removeprefix("file://")):
+        assert is_url(form.format(path))
+        assert Sources().read(form.format(path)) == IMAGE
+
+
+def test_a_file_url_is_taken_literally_first(tmp_path: Path) -> None:
+    (tmp_path / "a%20b.jpg").write_bytes(b"literal")
+    (tmp_path / "a b.jpg").write_bytes(b"decoded")
+    assert Sources().read(f"file://{tmp_path}/a%20b.jpg") == b"literal"
+    assert Sources().read(f"file://{tmp_path}/a%20b%2Ejpg") == b"decoded"
+
+
+def test_a_file_url_of_other_bytes_than_utf8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9 \xff.jpg"))
+    path.write_bytes(IMAGE)
+    assert Sources().read(path.as_uri()) == IMAGE
+
+
+@pytest.mark.parametrize(
+    "name", ["foo::1.jpg", "zip::a.jpg", "simplecache::a.jpg", "data.jpg", "file.jpg", "data:1.jpg"]
+)
+def test_an_existing_local_file_goes_before_a_url(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(IMAGE)
+    assert not is_url(name)
+    assert Sources().read(name) == IMAGE
+    monkeypatch.chdir("/")
+    assert join_root(tmp_path, name) == str(tmp_path / name)
+
+
+def test_colons_make_a_url_only_after_a_filesystem_that_reads_another() -> None:
+    assert is_url("simplecache::s3://bucket/a.jpg")
+    assert is_url("ZIP::a.jpg")
+    assert not is_url("foo::1.jpg")
+    assert not is_url("a/zip::b.jpg")
+
+
+def test_a_missing_file_with_colons_is_no_such_file() -> None:
+    with pytest.raises(ImageNotFoundError, match="no such file"):
+        Sources().read("foo::1.jpg")
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,AA==", "DATA:,a", "data:;base64,AA==", "data:image/png;base64"])
+def test_data_urls_are_urls(url: str) -> None:
+    assert is_url(url)
+
+
+def test_messages_of_the_system_are_short() -> None:
+    with pytest.raises(UnreadableImageError) as caught:
+        Sources().read("a" * 1_000_000)
+    assert len(str(caught.value)) < 300
+    assert "File name too long" in str(caught.value)
 
 
 @pytest.mark.parametrize("path", [r"C:\a.jpg", "C://a.jpg", "a.jpg", "a:b.jpg", "/a://b.jpg", "./http://a"])

@@ -36,6 +36,7 @@ def test_signature_and_defaults_of_scorer() -> None:
         "storage_options": None,
         "calibration": None,
         "processes": None,
+        "max_pixels": None,
     }
 
 
