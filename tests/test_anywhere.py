@@ -20,6 +20,7 @@ ENVIRONMENTS = {
     "the home of somebody else": {"HOME": "{private}"},
     "a home that does not exist": {"HOME": "/nonexistent"},
     "a cache folder of somebody else": {"HOME": "/nonexistent", "RESMEM_CACHE_DIR": "{private}"},
+    "a cache folder for everybody": {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "RESMEM_CACHE_DIR": "{open}"},
 }
 
 
@@ -36,7 +37,11 @@ def _can_run_as_user() -> bool:
 def test_an_image_is_scored_with_one_warning_at_most(kind: str, photos: dict[str, Path], tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    variables = {name: value.format(private=private) for name, value in ENVIRONMENTS[kind].items()}
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    variables = {
+        name: value.format(private=private, open=tmp_path / "open") for name, value in ENVIRONMENTS[kind].items()
+    }
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     command = [*AS_USER, sys.executable, "-m", "resmem_plugin.cli", "score", str(photos["coffee.png"])]
@@ -46,4 +51,5 @@ def test_an_image_is_scored_with_one_warning_at_most(kind: str, photos: dict[str
     assert "coffee.png,0.88" in done.stdout
     assert done.stderr.count("warning") <= 1
     assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "open").iterdir())
     assert "RESMEM_CACHE_DIR" in done.stderr or "warning" not in done.stderr

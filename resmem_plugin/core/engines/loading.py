@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.core.engines.calibration import Calibration, calibration_id
 from resmem_plugin.core.engines.resolve import Choice
+from resmem_plugin.core.engines.temporary import temporary_folder_named
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.network.weights import WeightsFile
 
@@ -83,6 +84,7 @@ def expected_images_per_s(choice: Choice) -> float | None:
     return pytorch_throughput.expected_images_per_s(choice.precision)
 
 
+@temporary_folder_named()
 def _load(weights: WeightsFile, choice: Choice, calibration: Calibration | None) -> Engine:
     if choice.engine == "openvino":
         from resmem_plugin.core.engines.openvino.engine import OpenVINOEngine

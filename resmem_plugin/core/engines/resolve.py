@@ -9,6 +9,7 @@ import platform
 import sys
 from typing import NamedTuple
 
+from resmem_plugin.core.engines.temporary import temporary_folder_named
 from resmem_plugin.core.errors import EngineWarning, MissingPackageError, OptionError, warn
 
 ENGINES = ("auto", "pytorch", "openvino")
@@ -35,6 +36,7 @@ class Choice(NamedTuple):
     precision: str
 
 
+@temporary_folder_named()
 def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
     """Resolve "auto": OpenVINO on a CPU if it is installed and has the precision, else PyTorch.
 
