@@ -84,6 +84,14 @@ def open_file(path: Path) -> OpenFile:
         return OpenFile(connection, os.stat(path), quarantined)
 
 
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """The size of what an open cache file holds, without its free pages."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file is damaged, rather than its folder, the disk or a lock at fault."""
     return type(error) is sqlite3.DatabaseError

@@ -29,6 +29,7 @@ from resmem_plugin.core.cache.database import (
     is_damage,
     open_file,
     quarantine,
+    used_bytes,
 )
 from resmem_plugin.core.cache.folder import cache_folder, has_cache_folder, is_first_report
 from resmem_plugin.core.errors import CacheError, CacheWarning, OptionError, warn
@@ -274,7 +275,7 @@ class CacheSession:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_ADD, ((*row, _checksum(*row)) for row in rows))
-            while _used_bytes(connection) > self._cache.max_bytes:
+            while used_bytes(connection) > self._cache.max_bytes:
                 if not connection.execute(_DROP_OLDEST).rowcount:
                     break
 
@@ -282,13 +283,6 @@ class CacheSession:
 def _checksum(*row: object) -> int:
     """A checksum of a row: SQLite does not detect a changed digit."""
     return zlib.crc32(repr(row).encode())
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
 
 
 def _max_bytes() -> int:

@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 
+from resmem_plugin.core.engines.openvino.home import usable_home
 from resmem_plugin.core.errors import MissingPackageError
 
 _FP32_OPS = frozenset(("AvgPool", "Divide", "MatMul", "Multiply", "Power", "ReduceMean"))
 _CHANNELS = 3
 
 
+@usable_home()
 def quantize(model: openvino.Model, images: npt.NDArray[np.uint8]) -> openvino.Model:
     """The network with convolutions in int8, calibrated on uint8 images (N, 227, 227, 3); the rest stays fp32.
 
