@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
@@ -143,7 +143,8 @@ def _score(options: argparse.Namespace) -> int:
             results = Results.empty(len(images))
             if checkpoint is not None and options.resume:
                 checkpoint.load(results, images, table, options.path_column)
-            scorer = _scorer(options, images, None if checkpoint is None else checkpoint.provenance)
+            before = None if checkpoint is None else checkpoint.provenance
+            scorer = _scorer(options, images, before, outputs.storage_options)
         job = Job(table, images, results, outputs, checkpoint, stop_at_failure=options.errors == "raise")
         rows = results.to_score(scorer.batch_size or scorer.engine.batch_size, retry_failed=options.retry_failed)
         if results.done:
@@ -163,12 +164,11 @@ def _report(messages: Sequence[str]) -> None:
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:
-    storage_options(options)  # before anything is read
     if options.resume and options.output is None:
         raise OptionError("--resume continues a file: name it with -o")
     if options.retry_failed and not options.resume:
         raise OptionError("--retry-failed needs --resume, which reads what failed")
-    outputs = Outputs(options.output, options.html)
+    outputs = Outputs(options.output, options.html, storage_options(options), options.max_pixels)
     outputs.check(may_exist=options.overwrite or options.resume)
     return outputs
 
@@ -179,7 +179,12 @@ def _checkpoint(options: argparse.Namespace) -> contextlib.AbstractContextManage
     return Checkpoint(options.output, resume=options.resume, overwrite=options.overwrite)
 
 
-def _scorer(options: argparse.Namespace, images: list[object], before: Provenance | None) -> Scorer:
+def _scorer(
+    options: argparse.Namespace,
+    images: list[object],
+    before: Provenance | None,
+    storage_options: Mapping[str, Any] | None,
+) -> Scorer:
     from resmem_plugin.core.images.reader import require_files
     from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
@@ -199,7 +204,7 @@ def _scorer(options: argparse.Namespace, images: list[object], before: Provenanc
             exif_transpose=options.exif_transpose,
             max_pixels=options.max_pixels,
             calibration=_calibration(options, images, before),
-            storage_options=storage_options(options),
+            storage_options=storage_options,
         )
     )
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 
 from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
 from resmem_plugin.core.images.sources import is_url, join_root
-from resmem_plugin.jobs.listing import list_folder
-from resmem_plugin.jobs.tables import Table, check_not_unread, is_table, read_table
+from resmem_plugin.jobs.listing import list_folder, matches
+from resmem_plugin.jobs.tables import Table, check_format, is_table, read_table
 from resmem_plugin.jobs.text import detect_encoding
-
-_PATTERN = re.compile(r"[*?]|\[[^\]]+\]")  # an open bracket alone is part of a name
 
 
 def read_inputs(
@@ -46,7 +43,7 @@ def read_inputs(
     tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
     if not tables:
         if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
-            check_not_unread(inputs[0])
+            check_format(inputs[0])
         paths = _all_paths(inputs, root=root, recursive=recursive, null=null, exclude=exclude)
         return Table([path_column], [paths], formula_prefixes={0: "./"}), list(paths)
     if len(inputs) > 1:
@@ -63,9 +60,9 @@ def read_inputs(
 
 
 def _image(value: object, root: str | None) -> object:
-    if not isinstance(value, str):
-        return value
-    return (join_root(root, value) if root else value) if value else None
+    if value == "":
+        return None
+    return join_root(root, value) if root else value
 
 
 def _all_paths(
@@ -86,7 +83,7 @@ def _all_paths(
                 warn(f"{given}: {left_out}; name them themselves to score them", SkippedFilesWarning)
         else:
             others = True
-            paths += _listed(root, null=null) if given == "-" else _named(given)
+            paths += _listed(root, null=null) if given == "-" else _named(given, exclude)
     if empty and not paths and not others:
         raise OptionError("; ".join(empty))
     for message in empty:
@@ -94,17 +91,21 @@ def _all_paths(
     return paths
 
 
-def _named(given: str) -> list[str]:
-    """The image that is named, or the files that match a pattern that the shell was not given to expand."""
+def _named(given: str, exclude: Sequence[str]) -> list[str]:
+    """The image that is named, or the files that match a pattern that the shell was not given to expand.
+
+    What has brackets alone and matches nothing is the name of a missing image.
+    """
     if is_url(given) or os.path.lexists(given):
         return [given]
     if given.endswith(("/", os.sep)):
         raise OptionError(f"there is no folder {given}: correct its path")
-    if not _PATTERN.search(given):
-        return [given]
     found = sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path))
+    if not found and not {"*", "?"} & set(given):
+        return [given]
+    found = [path for path in found if not matches(path, exclude)]
     if not found:
-        raise OptionError(f"no file matches {given}: correct the pattern")
+        raise OptionError(f"no file matches {given}{' that --exclude leaves' if exclude else ''}: correct the pattern")
     return found
 
 
@@ -115,7 +116,7 @@ def _listed(root: str | None, *, null: bool) -> Iterator[str]:
     content = _as_utf8(sys.stdin.buffer.read(), null=null)
     lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
     paths = (os.fsdecode(line) for line in lines if line)
-    yield from (join_root(root, path) if root else path for path in paths)
+    yield from (str(join_root(root, path)) if root else path for path in paths)
 
 
 def _as_utf8(content: bytes, *, null: bool) -> bytes:

@@ -101,6 +101,13 @@ def list_folder(folder: str, recursive: bool, exclude: Sequence[str] = ()) -> Li
     return Listing(found, skipped)
 
 
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a path, or the name at its end, matches one of the patterns, as in `fnmatch`."""
+    path = Path(path).as_posix()
+    texts = (path, path.rpartition("/")[2])
+    return any(fnmatch.fnmatch(text, pattern.rstrip("/")) for pattern in patterns for text in texts)
+
+
 def _is_entered(directory: str, name: str, skipped: Skipped) -> bool:
     """Whether a subfolder is neither hidden nor a leftover; it is counted if it is."""
     if name.lower() in _LEFTOVER_FOLDERS:
@@ -121,8 +128,7 @@ def _is_leftover(name: str, skipped: Skipped) -> bool:
 
 
 def _is_excluded(inside: str, name: str, exclude: Sequence[str], skipped: Skipped) -> bool:
-    path = Path(inside, name).as_posix()
-    found = any(fnmatch.fnmatch(text, pattern.rstrip("/")) for pattern in exclude for text in (name, path))
+    found = matches(os.path.join(inside, name), exclude)
     skipped.excluded += found
     return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -50,10 +50,14 @@ class Outputs:
     Attributes:
         table: the file of scores, by its suffix csv, tsv, jsonl or parquet; None is csv on standard output.
         gallery: the HTML file of images, or None.
+        storage_options: for the gallery's images behind URLs.
+        max_pixels: the most pixels of one of its images.
     """
 
     table: str | None
     gallery: str | None
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    max_pixels: int | None = None
 
     @property
     def files(self) -> list[str]:
@@ -107,7 +111,7 @@ class Outputs:
             problems.append(self._write_table(table, results, provenance, checkpoint))
         files = [self.table] if self.table is not None and not any(problems) else []
         if self.gallery is not None:
-            problems.append(_write_gallery(self.gallery, images, results, provenance))
+            problems.append(self._write_gallery(self.gallery, images, results, provenance))
             files += [] if problems[-1] else [self.gallery]
         return Written(files, [problem for problem in problems if problem])
 
@@ -128,6 +132,32 @@ class Outputs:
         except Exception as error:  # a name that parquet cannot hold, say: more space would not help
             write_table(scored, None, attributes)
             return f"{self.table} could not be written ({error}); its rows were printed as csv"
+        return None
+
+    def _write_gallery(
+        self, path: str, images: Sequence[object], results: Results, provenance: Provenance
+    ) -> str | None:
+        from resmem_plugin.reports.gallery import Card, Gallery
+
+        scores = results.memorability
+        ranked = [int(row) for row in np.argsort(-scores, kind="stable")[: results.scored]]
+        failed = sorted(results.errors)[: _GALLERY_SIZE // 2]
+        title = "Memorability: the most memorable first"
+        if len(ranked) > _GALLERY_SIZE:
+            ranked = ranked[: _GALLERY_SIZE // 2] + ranked[-_GALLERY_SIZE // 2 :]
+            title = f"Memorability: the {_GALLERY_SIZE // 2} most and the {_GALLERY_SIZE // 2} least memorable"
+        cards = [Card(images[row], float(scores[row]), results.errors.get(row)) for row in ranked + failed]
+        try:
+            Gallery(
+                cards,
+                title=title,
+                total=len(images),
+                provenance=provenance,
+                storage_options=self.storage_options,
+                max_pixels=self.max_pixels,
+            ).save(path)
+        except Exception as error:  # the table's problem must be reported, too
+            return f"{path} could not be written ({error}): free some space, or name another file with --html"
         return None
 
 
@@ -204,24 +234,6 @@ def _add_results(table: Table, results: Results, provenance: Provenance) -> Tabl
     names = [*table.names, *RESULT_COLUMNS]
     prefixes = {**table.formula_prefixes, names.index("error"): "'"}
     return Table(names, [*table.columns, *columns], prefixes, table.byte_order_mark, table.metadata)
-
-
-def _write_gallery(path: str, images: Sequence[object], results: Results, provenance: Provenance) -> str | None:
-    from resmem_plugin.reports.gallery import Card, Gallery
-
-    scores = results.memorability
-    ranked = [int(row) for row in np.argsort(-scores, kind="stable")[: results.scored]]
-    failed = sorted(results.errors)[: _GALLERY_SIZE // 2]
-    title = "Memorability: the most memorable first"
-    if len(ranked) > _GALLERY_SIZE:
-        ranked = ranked[: _GALLERY_SIZE // 2] + ranked[-_GALLERY_SIZE // 2 :]
-        title = f"Memorability: the {_GALLERY_SIZE // 2} most and the {_GALLERY_SIZE // 2} least memorable"
-    cards = [Card(images[row], float(scores[row]), results.errors.get(row)) for row in ranked + failed]
-    try:
-        Gallery(cards, title=title, total=len(images), provenance=provenance).save(path)
-    except Exception as error:  # the table's problem must be reported, too
-        return f"{path} could not be written ({error}): free some space, or name another file with --html"
-    return None
 
 
 def _text(cell: object) -> str:

@@ -70,7 +70,7 @@ def is_table(path: str) -> bool:
     return _ALIASES.get(suffix, suffix) in SUFFIXES
 
 
-def check_not_unread(path: str) -> None:
+def check_format(path: str) -> None:
     """Check that a file is not a table or list of a format that is not read.
 
     Raises:

@@ -166,7 +166,7 @@ def images_of(
     images = [_fspath(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
     if root is None:
         return images
-    return [join_root(root, image) if isinstance(image, str) else image for image in images]
+    return [join_root(root, image) for image in images]
 
 
 def _fspath(path: os.PathLike[Any]) -> object:

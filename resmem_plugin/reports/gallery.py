@@ -55,6 +55,7 @@ class Gallery:
         total: how many images they were chosen from; None: these are all.
         provenance: what produced the scores, shown below the images.
         storage_options: for images behind URLs, passed to fsspec.
+        max_pixels: the most pixels of one image, as in `Scorer`.
 
     Examples:
         >>> from resmem_plugin import Scorer
@@ -74,12 +75,13 @@ class Gallery:
         total: int | None = None,
         provenance: Provenance | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         self.cards = list(cards)
         self.title = title
         self._total = len(self.cards) if total is None else total
         self._provenance = provenance
-        self._storage_options = storage_options
+        self._storage_options, self._max_pixels = storage_options, max_pixels
 
     def __len__(self) -> int:
         return len(self.cards)
@@ -119,7 +121,12 @@ class Gallery:
 
     @cached_property
     def _figures(self) -> list[_Figure]:
-        reader = ImageReader(decode="fast", exif_transpose=True, storage_options=self._storage_options)
+        reader = ImageReader(
+            decode="fast",
+            exif_transpose=True,
+            storage_options=self._storage_options,
+            max_pixels=self._max_pixels,
+        )
         threads = ThreadPoolExecutor()
         try:
             return list(threads.map(lambda card: _figure(card, reader), self.cards))

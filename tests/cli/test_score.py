@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from resmem_plugin.cli import main
+from tests.http_server import WebServer
 from tests.jobs.photo_folder import read_scores
 from tests.jobs.runs import COMMAND
 
@@ -134,3 +135,34 @@ def test_ctrl_c_prints_the_completed_scores(many_paths: Path, expected_scores: d
     assert 0 < done < 10_000
     assert table["error"][done:].str.startswith("not scored").all()
     assert table["memorability"][:2].tolist() == pytest.approx(list(expected_scores.values())[:2], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["images", "--exclude", "b*"], 0),
+        (["images/*.png", "images/b.jpg"], 0),
+        (["images/a.png", "none[1].png"], 1),
+        (["images/*.gif"], 2),
+        (["images", "--exclude", "*"], 2),
+        (["nothere/", "images/a.png"], 2),
+        (["images/notes.txt"], 2),
+    ],
+)
+def test_exit_codes_of_folders_and_patterns(
+    arguments: list[str], code: int, expected_scores: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", *arguments]) == code
+    scored = read_scores(capsys.readouterr().out) if code < 2 else {}
+    assert scored.get("images/a.png") == pytest.approx(expected_scores["images/a.png"] if code < 2 else None, abs=1e-6)
+    assert ("images/b.jpg" in scored) == ("images/b.jpg" in arguments)
+
+
+def test_the_gallery_sends_the_headers_too(
+    expected_scores: dict[str, float], web: WebServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = web.url("private/a.jpg")
+    assert main(["score", url, "--header", f"Authorization: {web.private}", "--html", "gallery.html"]) == 0
+    page = Path("gallery.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 1
+    assert web.private not in page

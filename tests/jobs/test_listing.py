@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -129,6 +130,7 @@ def test_a_pattern_that_matches_nothing_and_a_missing_folder_are_wrong_usage(fol
         read("photos/*.png")
     with pytest.raises(OptionError, match="there is no folder nothere/: correct its path"):
         read("nothere/")
+    assert read("photos/none[1].png") == ["photos/none[1].png"]  # a missing image: its row fails
     assert read("nothere", "https://host/a/?b=*") == ["nothere", "https://host/a/?b=*"]
 
 
@@ -145,3 +147,25 @@ def test_a_list_in_broken_utf_16_is_refused(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfea\0\n\0b")))
     with pytest.raises(OptionError, match="starts as UTF-16-LE, but is none: write it in UTF-8"):
         read("-")
+
+
+def test_names_on_stdin_are_bytes_and_with_null_may_have_one_letter(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xe9.png\n\na.png")))
+    assert read("-") == [os.fsdecode(b"\xe9.png"), "a.png"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\0b\0c\0d\0")))
+    assert read_inputs(["-"], path_column="path", root=None, recursive=False, null=True)[1] == ["a", "b", "c", "d"]
+
+
+def test_home_in_root_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a.png\n")))
+    assert read("-", root="~/p") == [f"{folder}/p/a.png"]
+
+
+def test_exclude_applies_to_patterns(folder: Path) -> None:
+    make(folder, "a.png", "thumb.png")
+    assert read("photos/*.png", exclude=("thumb*",)) == ["photos/a.png"]
+    with pytest.raises(OptionError, match=r"no file matches photos/t.* that --exclude leaves"):
+        read("photos/t*.png", exclude=("thumb*",))

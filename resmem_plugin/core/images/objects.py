@@ -135,16 +135,19 @@ def _unloaded(image: Image.Image) -> Content:
                 again = identify(content)
                 if type(again) is not type(image):
                     return image
-                frame = image.tell()
-                if frame != again.tell():
-                    again.seek(frame)
-                if again.size != image.size:
+                if _state(again) == _state(image):
+                    return content
+                if again.tell() != image.tell():
+                    again.seek(image.tell())
+                else:
                     again.draft(image.mode, image.size)
-                if (again.size, again.mode) != (image.size, image.mode):
-                    return image
-                return content if frame == 0 and again.size == identify(content).size else again
+                return again if _state(again) == _state(image) else image
         except ImageError:  # loading it will say why, or succeed
             return image
+
+
+def _state(image: Image.Image) -> tuple[int, tuple[int, int], str]:
+    return image.tell(), image.size, image.mode
 
 
 def _bytes_behind(image: ImageFile.ImageFile) -> bytes | None:

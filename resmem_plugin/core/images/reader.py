@@ -27,7 +27,7 @@ from resmem_plugin.core.errors import (
 from resmem_plugin.core.images.decoding import decode, image_errors, pixel_limit
 from resmem_plugin.core.images.objects import Content, load, read_object, unwrap
 from resmem_plugin.core.images.sources import Sources, is_url
-from resmem_plugin.core.sanitize import printable, without_secrets
+from resmem_plugin.core.sanitize import printable, shortened, without_secrets
 
 ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
 """A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
@@ -40,7 +40,6 @@ DecodeMode: TypeAlias = Literal["exact", "fast"]
 MISSING_VALUE = "missing value (None or NaN): fill in an image, or leave it out"
 """The error of a missing value."""
 
-_MAX_NAME_CHARS = 200
 _EXIF_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -67,7 +66,7 @@ def describe(reference: object) -> str:
     """A short name of an image for messages, safe to print: its path or URL, or the kind of object."""
     if isinstance(reference, (str, os.PathLike)):
         with contextlib.suppress(Exception):  # of a path object whose __fspath__ fails
-            return _shortened(printable(without_secrets(os.fsdecode(reference))))
+            return shortened(printable(without_secrets(os.fsdecode(reference))))
     if isinstance(reference, bytes):
         return f"<{len(reference)} bytes>"
     if isinstance(reference, Image.Image):
@@ -75,11 +74,6 @@ def describe(reference: object) -> str:
     if isinstance(reference, np.ndarray):
         return f"<array {reference.shape} {reference.dtype}>"
     return f"<{type(reference).__name__} object>"
-
-
-def _shortened(name: str) -> str:
-    half = _MAX_NAME_CHARS // 2
-    return name if len(name) <= _MAX_NAME_CHARS else f"{name[:half]}...{name[-half:]}"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -203,7 +197,7 @@ def iterable_of_images(images: Iterable[object]) -> Iterable[object]:
     is_image = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image))
     is_image = is_image or callable(getattr(images, "read", None))
     if is_image or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
-        shown = repr(images) if isinstance(images, (str, os.PathLike)) else describe(images)
+        shown = shortened(repr(images)) if isinstance(images, (str, os.PathLike)) else describe(images)
         raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")
     return images
 

@@ -28,9 +28,19 @@ def is_url(reference: object) -> bool:
     )
 
 
-def join_root(root: str | os.PathLike[str], path: str) -> str:
-    """A relative path joined to `root`, a folder or a URL; URLs and absolute paths are unchanged."""
-    start = os.fspath(root)
+def join_root(root: str | os.PathLike[str], reference: object) -> object:
+    """A reference whose relative path, itself or in a struct without bytes, is joined to `root`, a folder or a URL.
+
+    URLs, absolute paths and everything else are unchanged.
+    """
+    if isinstance(reference, str):
+        return _join(os.fspath(root), reference)
+    if isinstance(reference, Mapping) and isinstance(reference.get("path"), str) and reference.get("bytes") is None:
+        return {**reference, "path": _join(os.fspath(root), reference["path"])}
+    return reference
+
+
+def _join(start: str, path: str) -> str:
     if os.path.isabs(path) or (is_url(path) and not _is_file_under(start, path)):
         return path
     return f"{start.rstrip('/')}/{path}" if is_url(start) else os.path.join(start, path)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from resmem_plugin.core.errors import UnreadableImageError
 
 _FOR_HTTP_ALONE = frozenset(
     (
@@ -21,6 +24,7 @@ _FOR_HTTP_ALONE = frozenset(
         "simple_links",
     )
 )
+_NEAR = 0.85  # of 1: one letter more or less
 _LOCAL = frozenset(("file", "local"))
 
 
@@ -35,14 +39,20 @@ def for_filesystem(given: Mapping[str, Any] | None, kind: Any, protocol: str, *,
         kind: the class of the filesystem.
         protocol: as the URL has it.
         outermost: whether it is the only filesystem of the URL, or the first of its chain.
+
+    Raises:
+        UnreadableImageError: for an option that http does not know, and whose name is nearly one of its own.
     """
     if not given or protocol in _LOCAL:
         return {}
     by_protocol = {name: value for name, value in given.items() if isinstance(value, Mapping) and _is_protocol(name)}
     own = dict(_of_protocol(by_protocol, kind, protocol))
     if outermost:
-        flat = {name: value for name, value in given.items() if name not in by_protocol and _knows(kind, name)}
-        own = {**flat, **own}
+        flat = {name: value for name, value in given.items() if name not in by_protocol}
+        known = {name: value for name, value in flat.items() if _knows(kind, name)}
+        if "http" in kind.protocol:
+            _check_spelling(flat.keys() - known.keys())
+        own = {**known, **own}
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in own.items()}  # fsspec adds
 
 
@@ -58,6 +68,16 @@ def _is_protocol(name: str) -> bool:
     from fsspec.registry import available_protocols
 
     return name in available_protocols()
+
+
+def _check_spelling(unknown: Iterable[str]) -> None:
+    """Refuse what looks like a misspelt option of http; others may be for other protocols."""
+    for name in unknown:
+        near = difflib.get_close_matches(name, _http_names(), n=1, cutoff=_NEAR)
+        if near:
+            raise UnreadableImageError(
+                f"storage_options has {name!r}, which http(s) does not know: did you mean {near[0]!r}?"
+            )
 
 
 def _knows(kind: Any, name: str) -> bool:

@@ -14,7 +14,7 @@ from resmem_plugin.core.images.limits import Limits
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: `C:\a` and `C://a` are local
 _BARE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)::")
 _FILE = re.compile(r"(?:file:(?=/)|local:(?=//))(?://(?:localhost(?=/))?)?", re.IGNORECASE)
-_DATA = re.compile(r"data:(?:[;,]|[\w.+-]+/[\w.+-]+)", re.IGNORECASE)
+_DATA = re.compile(r"data:(?:[\w.+-]+/[\w.+-]+)?\s*[;,]", re.IGNORECASE)  # `data:a/b.jpg` is a local path
 _CHAINING = frozenset(
     ("zip", "tar", "libarchive", "dir", "simplecache", "filecache", "blockcache", "cached", "reference", "dask")
 )

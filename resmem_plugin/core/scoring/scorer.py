@@ -247,7 +247,7 @@ class Scorer:
     ) -> Generator[Score, None, None]:
         """Score images lazily: in order, in bounded memory, whatever the length of the input.
 
-        An image that cannot be scored gives a `Score` with NaN and the reason.
+        An image that cannot be scored gives a `Score` with NaN and the reason. `rows` are as in `score`.
 
         Examples:
             >>> from resmem_plugin import Scorer

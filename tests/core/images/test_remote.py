@@ -250,3 +250,9 @@ def test_fsspec_cache_folder_is_private(web: WebServer) -> None:
     filesystem, path = fsspec.url_to_fs(f"simplecache::{web.url('a.jpg')}")
     filesystem.cat_file(path)
     assert stat.S_IMODE(os.stat(filesystem.storage[-1]).st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["header", "Headers", "client_kwarg"])
+def test_a_misspelt_storage_option_is_named(web: WebServer, name: str) -> None:
+    with pytest.raises(UnreadableImageError, match=f"storage_options has '{name}'.*did you mean '"):
+        RemoteReader({name: {"Authorization": web.private}}).read(web.url("private/a.jpg"))

@@ -41,10 +41,11 @@ def test_a_file_url_of_other_bytes_than_utf8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["foo::1.jpg", "zip::a.jpg", "simplecache::a.jpg", "data.jpg", "file.jpg", "data:1.jpg"]
+    "name", ["foo::1.jpg", "zip::a.jpg", "simplecache::a.jpg", "data.jpg", "file.jpg", "data:1.jpg", "data:a/b.jpg"]
 )
 def test_an_existing_local_file_goes_before_a_url(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(IMAGE)
     assert not is_url(name)
     assert Sources().read(name) == IMAGE
@@ -87,6 +88,9 @@ def test_join_root() -> None:
     assert join_root("s3://bucket/x/", "a.jpg") == "s3://bucket/x/a.jpg"
     assert join_root("/data", "https://host/a.jpg") == "https://host/a.jpg"
     assert join_root(Path("data"), "a.jpg") == "data/a.jpg"
+    assert join_root("/data", {"bytes": None, "path": "a.jpg"}) == {"bytes": None, "path": "/data/a.jpg"}
+    for unchanged in ({"bytes": b"", "path": "a.jpg"}, {"path": None}, b"a.jpg", None):
+        assert join_root("/data", unchanged) == unchanged
 
 
 @pytest.fixture
