@@ -214,6 +214,13 @@ class ScoringRun:
             return
         scores, errors = self._scores, self._errors
         self._scores, self._errors = {}, {}  # first: a failed write must not be repeated on the way out
+        try:
+            self._write(scores, errors, now)
+        except KeyboardInterrupt:  # an interrupted one must be: writing the same scores again changes nothing
+            self._scores, self._errors = scores, errors
+            raise
+
+    def _write(self, scores: dict[Key, float | None], errors: dict[Key, str], now: float) -> None:
         if not self._registered:  # only once there are scores: a model that fails at once must not clear old ones
             self._writer.start(self.provenance, clear=self._keys if self._clears_old_scores else ())
             self._register("unfinished")

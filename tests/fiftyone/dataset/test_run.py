@@ -11,7 +11,7 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError, ScoringError
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.dataset.fields import METHOD, ScoreField
+from resmem_plugin.fiftyone.dataset.fields import METHOD, ScoreField, ScoreWriter
 from tests.fiftyone.conftest import add_images
 from tests.models import Failing
 
@@ -121,3 +121,21 @@ def test_skip_failures_false_stops_at_a_failure(
         compute_memorability(dataset, scorer=red, skip_failures=False)
     assert dataset.count("memorability") == 5
     assert "not an image" in dataset.values("memorability_error")[5]
+
+
+@pytest.mark.parametrize("step", ["start", "write"])
+def test_an_interrupt_during_a_write_loses_no_score(
+    dataset: Any, reds: list[str], red: Scorer, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_images(dataset, reds)
+    original = getattr(ScoreWriter, step)
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(ScoreWriter, step, original)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScoreWriter, step, interrupted)
+    monkeypatch.setattr("resmem_plugin.fiftyone.dataset.run._WRITE_BATCH_SIZE", 4)
+    with pytest.raises(KeyboardInterrupt):
+        compute_memorability(dataset, scorer=red)
+    assert dataset.count("memorability") == 4
