@@ -17,7 +17,7 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.checkpoint import Checkpoint
 from resmem_plugin.jobs.inputs import read_inputs
 from resmem_plugin.jobs.job import Job
-from resmem_plugin.jobs.outputs import Outputs, check_columns
+from resmem_plugin.jobs.outputs import FLAW_COLUMNS, Outputs, check_columns
 from resmem_plugin.jobs.results import Results
 from resmem_plugin.jobs.signals import exit_on_signal
 
@@ -59,10 +59,21 @@ def add_command(commands: Any) -> None:
         "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
     )
     score.add_argument(
+        "--base64", action="store_true", help="the table's column or the list holds images in base64, not paths"
+    )
+    score.add_argument(
         "--root", metavar="FOLDER", help="base of relative paths in a table or list (default: current folder)"
     )
     score.add_argument(
         "-o", "--output", metavar="FILE", help="write a .csv, .tsv, .jsonl or .parquet file (default: csv on stdout)"
+    )
+    score.add_argument(
+        "--columns",
+        type=_flaw_columns,
+        default=[],
+        metavar="NAME[,NAME]",
+        help="write these columns too: clipped (values outside 0-255 were clipped), thumbnail (of a raw file only the "
+        "thumbnail was scored)",
     )
     score.add_argument("--html", metavar="FILE", help="write a gallery of the images, the most memorable first")
     existing = score.add_mutually_exclusive_group()
@@ -138,11 +149,12 @@ def _score(options: argparse.Namespace) -> int:
                 recursive=options.recursive,
                 null=options.null,
                 exclude=options.exclude,
+                base64=options.base64,
             )
-            check_columns(table, options.path_column)
+            check_columns(table, options.path_column, options.columns)
             results = Results.empty(len(images))
             if checkpoint is not None and options.resume:
-                checkpoint.load(results, images, table, options.path_column)
+                checkpoint.load(results, images, table, options.path_column, options.columns)
             before = None if checkpoint is None else checkpoint.provenance
             scorer = _scorer(options, images, before, outputs.storage_options)
         job = Job(table, images, results, outputs, checkpoint, stop_at_failure=options.errors == "raise")
@@ -158,6 +170,14 @@ def _score(options: argparse.Namespace) -> int:
         return scored.exit_code or finished.exit_code
 
 
+def _flaw_columns(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FLAW_COLUMNS or names.count(name) > 1:
+            raise argparse.ArgumentTypeError(f"choose from {', '.join(FLAW_COLUMNS)}, each once, not {text!r}")
+    return names
+
+
 def _report(messages: Sequence[str]) -> None:
     for message in messages:
         echo_err(message)
@@ -168,7 +188,9 @@ def _outputs(options: argparse.Namespace) -> Outputs:
         raise OptionError("--resume continues a file: name it with -o")
     if options.retry_failed and not options.resume:
         raise OptionError("--retry-failed needs --resume, which reads what failed")
-    outputs = Outputs(options.output, options.html, storage_options(options), options.max_pixels)
+    outputs = Outputs(
+        options.output, options.html, storage_options(options), options.max_pixels, options.base64, options.columns
+    )
     outputs.check(may_exist=options.overwrite or options.resume)
     return outputs
 
@@ -189,7 +211,7 @@ def _scorer(
     from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
 
-    if options.errors == "raise":
+    if options.errors == "raise" and not options.base64:
         require_files(images)
     return Scorer.of(
         ScorerOptions(
@@ -203,6 +225,7 @@ def _scorer(
             cache=options.cache,
             exif_transpose=options.exif_transpose,
             max_pixels=options.max_pixels,
+            base64=options.base64,
             calibration=_calibration(options, images, before),
             storage_options=storage_options,
         )

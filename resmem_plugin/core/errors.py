@@ -22,6 +22,7 @@ Each is a subclass of the one above it in the tree.
     ResMemWarning (a UserWarning)
     ├── FailedImagesWarning          some images have no score
     ├── ClippedImagesWarning         images of more than 8 bits were clipped
+    ├── ThumbnailsWarning            of a raw file only the thumbnail was scored
     ├── EngineWarning                another engine is used, or a precision is slow here
     ├── CalibrationWarning           int8 is calibrated on few images
     ├── CacheWarning                 a cache cannot be used, or was damaged
@@ -124,6 +125,10 @@ class FailedImagesWarning(ResMemWarning):
 
 class ClippedImagesWarning(ResMemWarning):
     """Images of more than 8 bits a channel were clipped at 255, as upstream's recipe does."""
+
+
+class ThumbnailsWarning(ResMemWarning):
+    """Files begin with a thumbnail, as raw files of cameras do, and only that was scored."""
 
 
 class EngineWarning(ResMemWarning):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from resmem_plugin.core.errors import ImageError, OptionError, UnreadableImageError
 from resmem_plugin.core.images.preprocess import pixels
 from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe
+from resmem_plugin.core.scores import Flaw
 from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.core.scoring.scorer import Scorer
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-_CLIPPED = "it has values outside 0-255, which were clipped, so its score means little: convert it to 8 bits first"
+_FLAWS = {
+    Flaw.CLIPPED: "it has values outside 0-255, which were clipped, so its score means little: convert it to 8 bits",
+    Flaw.THUMBNAIL: "it begins with a thumbnail, as raw files do, and only that was scored: develop it to JPEG first",
+}
 
 _logger = logging.getLogger(__name__)
 
@@ -126,6 +130,8 @@ class MemorabilityModel(fom.SupportsGetItem, fom.EmbeddingsMixin, fom.TorchModel
             "decode": reader.decode,
             "exif_transpose": reader.exif_transpose,
             "storage_options": reader.storage_options,
+            "max_pixels": reader.max_pixels,
+            "base64": reader.base64,
         }
         return ReadImage(options, field_mapping)
 
@@ -215,7 +221,9 @@ def load_image(reader: ImageReader, reference: object) -> LoadedImage:
     name = describe(reference)
     try:
         opened = reader.read(reference)
-        return LoadedImage(name, pixels(opened.image), _CLIPPED if opened.clipped else None)
+        return LoadedImage(
+            name, pixels(opened.image), "; ".join(text for flaw, text in _FLAWS.items() if flaw in opened.flaw) or None
+        )
     except ImageError as error:
         return LoadedImage(name, problem=str(error))
     except Exception as error:

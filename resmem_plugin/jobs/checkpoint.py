@@ -22,13 +22,14 @@ from resmem_plugin.core.errors import CheckpointError, ImageError, OptionError
 from resmem_plugin.core.images.objects import unwrap
 from resmem_plugin.core.images.reader import is_missing
 from resmem_plugin.core.provenance import Provenance
-from resmem_plugin.core.scores import Score
+from resmem_plugin.core.scores import Flaw, Score
 from resmem_plugin.jobs.outputs import read_output, require_same
 from resmem_plugin.jobs.results import Results
 from resmem_plugin.jobs.tables import Table
 
 _MAGIC = b'{"resmem_partial": 1, '
 _SYNC_S = 1.0  # every line is passed to the operating system at once; a power failure may cost this much
+_MAX_PATH = 4096  # characters; longer texts are data URLs or base64
 _LOCKED_BYTE = 1 << 40  # on Windows, which locks bytes: one that no line will reach
 
 
@@ -83,7 +84,14 @@ class Checkpoint:
         else:
             self.remove()
 
-    def load(self, results: Results, images: Sequence[object], table: Table, path_column: str) -> None:
+    def load(
+        self,
+        results: Results,
+        images: Sequence[object],
+        table: Table,
+        path_column: str,
+        flaw_columns: Sequence[str] = (),
+    ) -> None:
         """Read the scores so far: those of the finished output, if it is being extended, then those in this file.
 
         Raises:
@@ -96,12 +104,12 @@ class Checkpoint:
             self._provenance, self._extends_output = _read_provenance(self.path, header), header["extends_output"]
             self._id = self._provenance.id
         if os.path.lexists(self._output) and (header is None or self._extends_output):
-            read = read_output(self._output, table, path_column, results)
+            read = read_output(self._output, table, path_column, results, flaw_columns)
             self._id, self._extends_output = self._id or read, True
         for line in lines:
             row = line["row"]
             require_same(self.path, row, line["path"], _image_key(images[row]) if row < len(images) else None)
-            results.add(row, line["memorability"], line["error"])
+            results.add(row, line["memorability"], line["error"], Flaw(line.get("flaw", 0)))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         """The header and the lines. Those that cannot be read are skipped, so that their rows are scored again."""
@@ -159,7 +167,14 @@ class Checkpoint:
                 self._write(_MAGIC + json.dumps(header).encode()[1:])
                 self._has_header = True
             memorability = score.memorability if score.ok else None
-            line = {"row": row, "path": _image_key(image), "memorability": memorability, "error": score.error}
+            line: dict[str, Any] = {
+                "row": row,
+                "path": _image_key(image),
+                "memorability": memorability,
+                "error": score.error,
+            }
+            if score.flaw:
+                line["flaw"] = int(score.flaw)
             self._write(json.dumps(line).encode())
             if time.monotonic() - self._synced_s > _SYNC_S:
                 os.fsync(self._file.fileno())
@@ -249,6 +264,8 @@ def _image_key(image: object) -> str | None:
         image = unwrap(image)
     if is_missing(image):
         return None
+    if isinstance(image, str) and len(image) > _MAX_PATH:
+        image = os.fsencode(image)
     if isinstance(image, (str, os.PathLike)):
         return os.fsdecode(image)
     return f"sha256:{hashlib.sha256(image).hexdigest()}" if isinstance(image, bytes) else type(image).__name__

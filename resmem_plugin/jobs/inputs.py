@@ -22,6 +22,7 @@ def read_inputs(
     recursive: bool,
     null: bool,
     exclude: Sequence[str] = (),
+    base64: bool = False,
 ) -> tuple[Table, list[object]]:
     """The table to score, and its images: the table named, or one of all the paths that the inputs name.
 
@@ -32,6 +33,7 @@ def read_inputs(
         recursive: search the folders' subfolders too.
         null: the list on standard input is separated by NUL, not by line ends.
         exclude: patterns, as in `fnmatch`, of names or of paths in a folder to leave out.
+        base64: the table or the list holds images in base64, not paths.
 
     Raises:
         OptionError: for inputs that cannot be read, or if all the folders hold no images.
@@ -41,6 +43,8 @@ def read_inputs(
     """
     root = os.path.expanduser(root) if root else None  # a shell leaves the ~ of --root=~/photos
     tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
+    if base64 and (root or not (tables or list(inputs) == ["-"])):
+        raise OptionError("--base64 is for the column of a table, or a list on standard input, without --root")
     if not tables:
         if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
             check_format(inputs[0])

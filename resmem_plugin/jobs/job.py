@@ -68,7 +68,7 @@ class Job:
                     row = rows[score.index]
                     if score.error is not None and self.stop_at_failure:
                         stopped = f"error: {describe(self.images[row])}: {score.error}; stopped after {self._kept()}"
-                        self.results.add(row, score.memorability, score.error)
+                        self.results.add(row, score.memorability, score.error, score.flaw)
                         return Outcome(1, [stopped])
                     self._keep(row, score)
                     report(score.error is not None)
@@ -108,7 +108,7 @@ class Job:
     def _keep(self, row: int, score: Score) -> None:
         if self.checkpoint is not None:
             self.checkpoint.add(row, self.images[row], score)
-        self.results.add(row, score.memorability, score.error)
+        self.results.add(row, score.memorability, score.error, score.flaw)
 
     def _kept(self) -> str:
         done = f"{self.results.done} of {len(self.images)} images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.reader import is_missing
+from resmem_plugin.core.scores import Flaw
 from resmem_plugin.jobs.results import NOT_REACHED, Results
 from resmem_plugin.jobs.tables import (
     Table,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from resmem_plugin.core.provenance import Provenance
 
 RESULT_COLUMNS = ("memorability", "error", "provenance")
+FLAW_COLUMNS = {"clipped": Flaw.CLIPPED, "thumbnail": Flaw.THUMBNAIL}
+"""Columns that are written on request: whether a scored image has this flaw."""
 
 _GALLERY_SIZE = 200
 
@@ -52,12 +56,16 @@ class Outputs:
         gallery: the HTML file of images, or None.
         storage_options: for the gallery's images behind URLs.
         max_pixels: the most pixels of one of its images.
+        base64: its images are text in base64, not paths.
+        flaw_columns: which of the `FLAW_COLUMNS` the table gets too.
     """
 
     table: str | None
     gallery: str | None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     max_pixels: int | None = None
+    base64: bool = False
+    flaw_columns: Sequence[str] = ()
 
     @property
     def files(self) -> list[str]:
@@ -118,7 +126,7 @@ class Outputs:
     def _write_table(
         self, table: Table, results: Results, provenance: Provenance, checkpoint: str | None
     ) -> str | None:
-        scored = _add_results(table, results, provenance)
+        scored = _add_results(table, results, provenance, self.flaw_columns)
         attributes = {"resmem": provenance.to_record()}
         if self.table is None:
             write_table(scored, None, attributes)
@@ -155,26 +163,30 @@ class Outputs:
                 provenance=provenance,
                 storage_options=self.storage_options,
                 max_pixels=self.max_pixels,
+                base64=self.base64,
             ).save(path)
         except Exception as error:  # the table's problem must be reported, too
             return f"{path} could not be written ({error}): free some space, or name another file with --html"
         return None
 
 
-def check_columns(table: Table, path_column: str) -> None:
+def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = ()) -> None:
     """Check that the columns of results can be added to an input.
 
     Raises:
         OptionError: if it has one of their names already.
     """
-    if path_column in RESULT_COLUMNS:
+    names = (*RESULT_COLUMNS, *flaw_columns)
+    if path_column in names:
         raise OptionError(f"--path-column {path_column} is the name of a column of results: choose another")
-    taken = [column for column in RESULT_COLUMNS if column in table.names]
+    taken = [column for column in names if column in table.names]
     if taken:
         raise OptionError(f"the table has a column {taken[0]!r} already: rename it, so that its values are not lost")
 
 
-def read_output(path: str, table: Table, path_column: str, results: Results) -> str | None:
+def read_output(
+    path: str, table: Table, path_column: str, results: Results, flaw_columns: Sequence[str] = ()
+) -> str | None:
     """Read the results in the output of an earlier run over this table, to which rows may have been added since.
 
     Returns:
@@ -184,8 +196,12 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
         OptionError: if the file is not such an output, or has other rows.
     """
     written = read_table(path, own=True)
-    if list(map(str, written.names)) != [*map(str, table.names), *RESULT_COLUMNS]:
-        raise OptionError(f"{path} has other columns than this command writes: name another file, or --overwrite it")
+    expected = [*map(str, table.names), *RESULT_COLUMNS, *flaw_columns]
+    if list(map(str, written.names)) != expected:
+        raise OptionError(
+            f"{path} has other columns than this command writes, which end in "
+            f"{', '.join(expected[len(table.names) :])}: give the same --columns, name another file, or --overwrite it"
+        )
     number = table.names.index(path_column)
     prefix = table.formula_prefixes.get(number, "") if path.lower().endswith((".csv", ".tsv")) else ""
     cells = (
@@ -196,11 +212,18 @@ def read_output(path: str, table: Table, path_column: str, results: Results) -> 
     now = [escape_formula(_text(cell), prefix) for cell in cells]
     for row, cell in enumerate(written.columns[number]):
         require_same(path, row, _text(cell), now[row] if row < len(now) else None)
-    memorability, errors, ids = ([_text(cell) for cell in column] for column in written.columns[-3:])
+    memorability, errors, ids, *flaws = (
+        [_text(cell) for cell in column] for column in written.columns[len(table.names) :]
+    )
     try:
         for row, (score, error) in enumerate(zip(memorability, errors, strict=True)):
             if error != NOT_REACHED:
-                results.add(row, float(score) if score else None, error or None)
+                flaw = [
+                    FLAW_COLUMNS[name]
+                    for name, cells in zip(flaw_columns, flaws, strict=True)
+                    if cells[row].lower() == "true"
+                ]
+                results.add(row, float(score) if score else None, error or None, Flaw(sum(flaw)))
     except ValueError as error:
         raise OptionError(f"{path} has a memorability that is not a number ({error}): --overwrite it") from error
     if len(set(ids)) > 1:
@@ -222,7 +245,7 @@ def require_same(path: str, row: int, before: str | None, now: str | None) -> No
         )
 
 
-def _add_results(table: Table, results: Results, provenance: Provenance) -> Table:
+def _add_results(table: Table, results: Results, provenance: Provenance, flaw_columns: Sequence[str]) -> Table:
     """The table with the columns of results appended."""
     count = len(results.memorability)
     errors: list[str | None] = [None] * count
@@ -231,7 +254,12 @@ def _add_results(table: Table, results: Results, provenance: Provenance) -> Tabl
     for row, error in results.errors.items():
         errors[row] = error
     columns: list[Any] = [results.memorability, errors, [provenance.id] * count]
-    names = [*table.names, *RESULT_COLUMNS]
+    for name in flaw_columns:
+        has_flaw = [FLAW_COLUMNS[name] in results.flaws.get(row, Flaw.NONE) for row in range(count)]
+        columns.append(
+            [has if math.isfinite(score) else None for has, score in zip(has_flaw, results.memorability, strict=True)]
+        )
+    names = [*table.names, *RESULT_COLUMNS, *flaw_columns]
     prefixes = {**table.formula_prefixes, names.index("error"): "'"}
     return Table(names, [*table.columns, *columns], prefixes, table.byte_order_mark, table.metadata)
 

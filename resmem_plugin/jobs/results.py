@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from resmem_plugin.core.scores import Flaw
+
 NOT_REACHED = "not scored: the run stopped before it came to this image"
 
 
@@ -18,6 +20,7 @@ class Results:
     Attributes:
         memorability: float32 (N,), NaN where there is no score.
         errors: row -> why it has no score. A row with neither was not reached.
+        flaws: row -> what is wrong with the image, if something is.
 
     Examples:
         >>> from resmem_plugin.jobs.results import Results
@@ -30,6 +33,7 @@ class Results:
 
     memorability: npt.NDArray[np.float32]
     errors: dict[int, str] = field(default_factory=dict)
+    flaws: dict[int, Flaw] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, count: int) -> Results:
@@ -46,12 +50,15 @@ class Results:
         """How many rows have a score or an error."""
         return self.scored + len(self.errors)
 
-    def add(self, row: int, memorability: float | None, error: str | None) -> None:
+    def add(self, row: int, memorability: float | None, error: str | None, flaw: Flaw = Flaw.NONE) -> None:
         """Set the result of a row, replacing an earlier one."""
         self.memorability[row] = math.nan if memorability is None else memorability
         self.errors.pop(row, None)
+        self.flaws.pop(row, None)
         if error is not None:
             self.errors[row] = error
+        if flaw:
+            self.flaws[row] = flaw
 
     @property
     def not_reached(self) -> list[int]:

@@ -56,6 +56,7 @@ class ResMemAccessor:
         progress: ProgressOption = None,
         storage_options: Mapping[str, Any] | None = None,
         cache: str | os.PathLike[str] | bool | None = None,
+        base64: bool = False,
         scorer: Scorer | None = None,
     ) -> pd.Series[Any] | pd.DataFrame:
         """Score the images in a column. Duplicates are decoded and scored once.
@@ -72,6 +73,7 @@ class ResMemAccessor:
             progress: True shows a bar, False none, None one on a terminal; or a function called with a `Progress`.
             storage_options: options for URLs, as in `pandas.read_csv`.
             cache: reuse the scores of earlier runs and keep new ones, as in `Scorer`.
+            base64: text that is no URL is an image in base64, not a path; not with `root`.
             scorer: a `Scorer` to use instead of the options that would configure one.
 
         Returns:
@@ -104,6 +106,7 @@ class ResMemAccessor:
             progress=progress,
             storage_options=storage_options,
             cache=cache,
+            base64=base64,
             scorer=scorer,
             warn=not return_errors,
         )
@@ -171,6 +174,7 @@ class ResMemAccessor:
         from resmem_plugin.core.provenance import Provenance
         from resmem_plugin.reports.gallery import Card, Gallery
 
+        scorer = options.get("scorer")
         rows = self._ranked(column, n, by, ascending=ascending, options=options)
         images = images_of(
             rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root")
@@ -180,7 +184,9 @@ class ResMemAccessor:
             title=f"{'Least' if ascending else 'Most'} memorable" if by == MEMORABILITY else f"By {by}",
             total=len(self._data),
             provenance=Provenance.from_record(rows.attrs.get("resmem")),
-            storage_options=options.get("storage_options"),
+            storage_options=options.get("storage_options")
+            or (None if scorer is None else scorer.options.storage_options),
+            base64=options.get("base64", False) or (scorer is not None and scorer.options.base64),
         )
 
     def hist(

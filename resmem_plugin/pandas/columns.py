@@ -34,6 +34,7 @@ class ScoreOptions(TypedDict, total=False):
     progress: ProgressOption
     storage_options: Mapping[str, Any] | None
     cache: str | os.PathLike[str] | bool | None
+    base64: bool
     scorer: Scorer | None
 
 
@@ -68,6 +69,8 @@ def score_column(
     from resmem_plugin.core.scoring.functional import warn_of_failures
 
     check_options(options)
+    if options.get("base64") and options.get("root") is not None:
+        raise OptionError("root is for paths, and base64 means that there are none: give one of them")
     images = images_of(data, column, options.get("root"))
     positions: dict[object, int] = {}
     unique: list[object] = []

@@ -56,6 +56,7 @@ class Gallery:
         provenance: what produced the scores, shown below the images.
         storage_options: for images behind URLs, passed to fsspec.
         max_pixels: the most pixels of one image, as in `Scorer`.
+        base64: text that is no URL is an image in base64, as in `Scorer`.
 
     Examples:
         >>> from resmem_plugin import Scorer
@@ -76,12 +77,17 @@ class Gallery:
         provenance: Provenance | None = None,
         storage_options: Mapping[str, Any] | None = None,
         max_pixels: int | None = None,
+        base64: bool = False,
     ) -> None:
         self.cards = list(cards)
         self.title = title
         self._total = len(self.cards) if total is None else total
         self._provenance = provenance
-        self._storage_options, self._max_pixels = storage_options, max_pixels
+        self._reader_options: dict[str, Any] = {
+            "storage_options": storage_options,
+            "max_pixels": max_pixels,
+            "base64": base64,
+        }
 
     def __len__(self) -> int:
         return len(self.cards)
@@ -121,12 +127,7 @@ class Gallery:
 
     @cached_property
     def _figures(self) -> list[_Figure]:
-        reader = ImageReader(
-            decode="fast",
-            exif_transpose=True,
-            storage_options=self._storage_options,
-            max_pixels=self._max_pixels,
-        )
+        reader = ImageReader(decode="fast", exif_transpose=True, **self._reader_options)
         threads = ThreadPoolExecutor()
         try:
             return list(threads.map(lambda card: _figure(card, reader), self.cards))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import io
@@ -14,10 +15,13 @@ import subprocess
 import termios
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from resmem_plugin.cli import main
+from resmem_plugin.jobs.tables import read_table
 from tests.http_server import WebServer
 from tests.jobs.photo_folder import read_scores
 from tests.jobs.runs import COMMAND
@@ -100,6 +104,58 @@ def test_wrong_usage_exits_with_2(
     assert captured.out == ""
     assert message in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_flaws_are_columns_on_request_and_kept_by_resume(suffix: str, photo_folder: Path) -> None:
+    deep, raw = photo_folder / "deep.png", photo_folder / "raw.tif"
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(deep)
+    Image.new("RGB", (16, 12)).save(raw, tiffinfo={254: 1})
+    (photo_folder / "list.csv").write_text(f"path\nimages/a.png\n{deep}\n{raw}\nnone.png\n")
+    command = ["score", "list.csv", "-o", f"out{suffix}", "--columns", "thumbnail,clipped"]
+    assert main(command) == 1
+
+    def read() -> pd.DataFrame:
+        table = read_table(f"out{suffix}")
+        return pd.DataFrame(dict(zip(table.names, map(list, table.columns), strict=True))).astype(str)
+
+    table = read()
+    assert table.columns.tolist() == ["path", "memorability", "error", "provenance", "thumbnail", "clipped"]
+    assert [str(text).lower() for text in table["clipped"]][:3] == ["false", "true", "false"]
+    assert [str(text).lower() for text in table["thumbnail"]][:3] == ["false", "false", "true"]
+    assert str(table["clipped"][3]) in ("", "None", "nan", "<NA>")
+    with open("list.csv", "a") as file:
+        file.write("images/b.jpg\n")
+    assert main([*command, "--resume"]) == 1
+    assert read().iloc[:4].drop(columns="memorability").equals(table.drop(columns="memorability"))
+    assert main([*command[:-2], "--resume"]) == 2  # without the columns
+
+
+@pytest.mark.parametrize("names", ["none", "clipped,clipped", ""])
+def test_unknown_columns_are_wrong_usage(names: str, photo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["score", "images", "--columns", names])
+    assert "choose from clipped, thumbnail, each once" in capsys.readouterr().err
+    (photo_folder / "table.csv").write_text("path,clipped\nimages/a.png,1\n")
+    assert main(["score", "table.csv", "--columns", "clipped"]) == 2
+    assert "has a column 'clipped' already" in capsys.readouterr().err
+
+
+def test_base64_in_a_table_or_on_standard_input(
+    expected_scores: dict[str, float], photo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = base64.b64encode((photo_folder / "images" / "a.png").read_bytes()).decode()
+    (photo_folder / "table.csv").write_text(f"id,image\n007,{text}\n008,images/a.png\n")
+    assert main(["score", "table.csv", "--path-column", "image", "--base64", "-o", "out.csv", "--html", "g.html"]) == 1
+    table = pd.read_csv("out.csv")
+    assert table["memorability"][0] == pytest.approx(expected_scores["images/a.png"], abs=1e-6)
+    assert "cannot be there" in table["error"][1]
+    assert "data:image/" in (photo_folder / "g.html").read_text()
+    done = subprocess.run([*COMMAND, "score", "-", "--base64"], input=text, capture_output=True, text=True, check=True)
+    assert pd.read_csv(io.StringIO(done.stdout))["memorability"][0] == table["memorability"][0]
+    for wrong in (["images"], ["table.csv", "--path-column", "image", "--root", "images"]):
+        assert main(["score", *wrong, "--base64"]) == 2
+        assert "--base64 is for the column of a table" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "broken-exif.jpg": lambda: with_exif(b"Exif\0\0" + b"\xff" * 40),
     "broken-exif.png": lambda: png_with(chunk(b"eXIf", b"\xff" * 40)),
     "wrong-sum-of-its-pixels.png": lambda: with_wrong_checksum(b"IDAT"),
+    "thumbnail-of-a-raw-file.tif": lambda: plain(photo(), "TIFF", tiffinfo={254: 1}),
     "four-thousand-million-values-in-a-tag.tif": lambda: gray_tiff(10, 10, (700, 1, 2**32 - 1, 8)),
     "NaN.tif": lambda: floats(0, 255, float("nan")),
     "infinity.tif": lambda: floats(0, 255, float("inf"), -float("inf")),

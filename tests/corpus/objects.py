@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,10 @@ def _object(value: Any, reason: str | None = None) -> Kind:
 def pixels() -> npt.NDArray[np.uint8]:
     """The photograph's, (200, 300, 3)."""
     return np.asarray(photo())
+
+
+def _base64() -> str:
+    return base64.b64encode(encoded("JPEG")).decode()
 
 
 def _read_only() -> npt.NDArray[np.uint8]:
@@ -139,6 +145,13 @@ OBJECT_KINDS: dict[str, Kind] = {
     "PIL image, lazy": _object(lambda: _lazy(encoded("JPEG"))),
     "PIL image of a palette": _object(lambda: photo().quantize(16)),
     "PIL image with alpha": _object(lambda: photo().convert("RGBA")),
+    "data URL": _object(lambda: f"data:image/jpeg;base64,{_base64()}"),
+    "data URL without base64": _object(lambda: f"data:image/png,{quote(encoded('PNG'))}"),
+    "data URL that is cut short": _object(
+        lambda: f"data:image/jpeg;base64,{_base64()[:-9]}", "^(a data URL whose base64|damaged)"
+    ),
+    "data URL of text": _object("data:text/plain;base64,aGVsbG8=", "^not an image that Pillow can read"),
+    "base64 without the option": _object(lambda: _base64(), "^no such file, but it looks like base64: set base64=True"),
     "PIL image of 16 bits": _object(lambda: Image.new("I;16", (9, 9), 200)),
     "PIL image of floats, NaN": _object(lambda: Image.fromarray(np.full((9, 9), np.nan, np.float32))),
     "PIL image of a mode without a conversion": _object(

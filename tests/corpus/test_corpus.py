@@ -28,7 +28,7 @@ from resmem_plugin import Scorer, transformer
 from resmem_plugin.cli import main
 from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
-from resmem_plugin.core.errors import ClippedImagesWarning, FailedImagesWarning
+from resmem_plugin.core.errors import ClippedImagesWarning, FailedImagesWarning, ThumbnailsWarning
 from resmem_plugin.core.images.reader import ImageReader, to_rgb
 from tests.corpus.encoded import ENCODED_KINDS
 from tests.corpus.kinds import Kind
@@ -50,7 +50,9 @@ NOT_IN_FIFTYONE = {
     *(name for name in PATH_KINDS if name.startswith("file URL")),
 }
 
-pytestmark = pytest.mark.filterwarnings(f"ignore::{ClippedImagesWarning.__module__}.{ClippedImagesWarning.__name__}")
+FLAWS = (ClippedImagesWarning, ThumbnailsWarning)
+
+pytestmark = [pytest.mark.filterwarnings(f"ignore::{category.__module__}.{category.__name__}") for category in FLAWS]
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,8 @@ def test_outcomes_do_not_depend_on_warning_filters(corpus: Corpus) -> None:
     names = [*ENCODED_KINDS]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ClippedImagesWarning)
+        for category in FLAWS:
+            warnings.simplefilter("ignore", category)
         strict = through_the_scorer(corpus, names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

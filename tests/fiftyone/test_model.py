@@ -193,12 +193,15 @@ def test_nan_of_the_network_becomes_none(caplog: pytest.LogCaptureFixture) -> No
     assert "the network returned NaN" in caplog.text
 
 
-def test_clipped_images_are_scored_with_a_warning(
+def test_clipped_images_and_thumbnails_are_scored_with_a_warning(
     embedder: MemorabilityModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
     assert embedder.predict(tmp_path / "deep.png") == pytest.approx(1)
     assert "deep.png: it has values outside 0-255" in caplog.text
+    Image.new("RGB", (16, 12), (51, 0, 0)).save(tmp_path / "raw.tif", tiffinfo={254: 1})
+    assert embedder.predict(tmp_path / "raw.tif") == pytest.approx(0.2)
+    assert "raw.tif: it begins with a thumbnail" in caplog.text
 
 
 def test_batches_are_no_larger_than_the_scorers(flats: list[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import warnings
@@ -186,6 +187,17 @@ def test_path_objects_of_bytes(folder: Path, red: Scorer) -> None:
     with os.scandir(os.fsencode(folder)) as entries:
         series = pd.Series([entry for entry in entries if entry.name == b"51.png"])
     assert series.resmem.score(scorer=red).tolist() == pytest.approx([0.2])
+
+
+def test_a_column_of_base64(red: Scorer, folder: Path) -> None:
+    texts = [base64.b64encode((folder / f"{value}.png").read_bytes()).decode() for value in VALUES]
+    df = pd.DataFrame({"image": [*texts, None]}, index=[5, 5, 6, 7, 8])
+    reading = Scorer(device="cpu", model=Red(), base64=True)
+    scores = df.resmem.score("image", scorer=reading, errors="coerce")
+    assert scores.tolist()[:-1] == pytest.approx([value / 255 for value in VALUES])
+    assert df.resmem.gallery("image", scorer=reading, errors="coerce").to_html().count("<img") == len(VALUES)
+    with pytest.raises(OptionError, match="root is for paths"):
+        df.resmem.score("image", base64=True, root="photos")
 
 
 def test_the_warning_of_clipped_images_names_the_row_and_the_path(red: Scorer, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from resmem_plugin.core.cache.database import (
 )
 from resmem_plugin.core.cache.folder import cache_folder, has_cache_folder, is_first_report
 from resmem_plugin.core.errors import CacheError, CacheWarning, OptionError, warn
+from resmem_plugin.core.scores import Flaw
 
 CacheOption: TypeAlias = "str | os.PathLike[str] | bool | None"
 """True: the file in the user's cache folder. A path: that file. False or None: no cache."""
@@ -51,11 +52,11 @@ class CachedScore(NamedTuple):
 
     Attributes:
         memorability: 0 to 1.
-        clipped: whether the image's conversion to 8 bits clipped values.
+        flaw: what is wrong with the image; the file's column has the name of the first.
     """
 
     memorability: float
-    clipped: bool
+    flaw: Flaw = Flaw.NONE
 
 
 class CacheInfo(NamedTuple):
@@ -200,7 +201,7 @@ class CacheSession:
 
     def add(self, scores: Sequence[tuple[bytes, CachedScore]]) -> None:
         """Add scores by their images' keys, in one transaction; one that another process has added first stays."""
-        rows = [(key, self._provenance, float(score), int(clipped)) for key, (score, clipped) in scores]
+        rows = [(key, self._provenance, float(score), int(flaw)) for key, (score, flaw) in scores]
         if rows:
             self._try(lambda connection: self._add(connection, rows))
 
@@ -266,10 +267,10 @@ class CacheSession:
         found = connection.execute(_FIND, (key, self._provenance)).fetchone()
         if found is None:
             return None
-        memorability, clipped, checksum = found
-        if checksum != _checksum(key, self._provenance, memorability, clipped):
+        memorability, flaw, checksum = found
+        if checksum != _checksum(key, self._provenance, memorability, flaw):
             raise sqlite3.DatabaseError("a score does not have its checksum")
-        return CachedScore(memorability, bool(clipped))
+        return CachedScore(memorability, Flaw(flaw))
 
     def _add(self, connection: sqlite3.Connection, rows: Sequence[tuple[bytes, str, float, int]]) -> None:
         with connection:

@@ -39,6 +39,7 @@ PREFIX_BYTES = 16
 """Bytes at the start of a file by which Pillow recognises its format."""
 _JPEG_SCAN = b"\xff\xda\x00"  # in coded data 0xff is followed by 0
 _JPEG_END = b"\xff\xd9"
+_NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255  # tags of a TIFF: bit 0, or 2, is an image of reduced resolution
 _MAX_SCANS = 20  # of the largest image; a progressive JPEG has about ten
 _warnings_lock = threading.Lock()
 
@@ -121,6 +122,12 @@ def readable_suffixes() -> frozenset[str]:
     formats = {name for name in Image.OPEN if name not in _NO_IMAGE_FORMATS}
     found = (suffix.lower() for suffix, name in registered.items() if name in formats)
     return _COMMON_SUFFIXES.union(found, _HEIC.suffixes, _JPEG_XL.suffixes)
+
+
+def is_thumbnail(image: Image.Image) -> bool:
+    """Whether this is the reduced image at the start of a TIFF, as in .nef, .arw and .dng, whose full one is raw."""
+    tags = getattr(image, "tag_v2", {})
+    return bool(tags.get(_NEW_SUBFILE_TYPE, 0) & 1) or tags.get(_SUBFILE_TYPE) == 2
 
 
 def starts_like_image(prefix: bytes) -> bool:

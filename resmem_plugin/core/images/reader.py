@@ -24,10 +24,12 @@ from resmem_plugin.core.errors import (
     ScoringError,
     UnsupportedImageError,
 )
-from resmem_plugin.core.images.decoding import decode, image_errors, pixel_limit
+from resmem_plugin.core.images.decoding import decode, image_errors, is_thumbnail, pixel_limit
 from resmem_plugin.core.images.objects import Content, load, read_object, unwrap
 from resmem_plugin.core.images.sources import Sources, is_url
+from resmem_plugin.core.images.urls import looks_like_base64
 from resmem_plugin.core.sanitize import printable, shortened, without_secrets
+from resmem_plugin.core.scores import Flaw
 
 ImageLike: TypeAlias = "str | os.PathLike[Any] | bytes | Image.Image | npt.NDArray[np.uint8]"
 """A path, an fsspec URL, encoded bytes, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
@@ -97,10 +99,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class OpenedImage:
-    """An RGB image, and whether its conversion to 8 bits clipped values."""
+    """An RGB image, and what is wrong with it."""
 
     image: Image.Image
-    clipped: bool
+    flaw: Flaw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ class ImageReader:
         decode: "exact" gives upstream's pixels; "fast" lets the JPEG decoder scale large photographs down first.
         exif_transpose: rotate images by their EXIF orientation, which upstream ignores.
         storage_options: for URLs, passed to their fsspec filesystem.
+        base64: text that is no URL is an image in base64, not a path.
         max_pixels: of one image; None: `RESMEM_MAX_PIXELS`, else twice `PIL.Image.MAX_IMAGE_PIXELS`.
     """
 
@@ -118,13 +121,14 @@ class ImageReader:
     exif_transpose: bool = False
     storage_options: Mapping[str, Any] | None = None
     max_pixels: int | None = None
+    base64: bool = False
     _sources: Sources = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.decode not in ("exact", "fast"):
             raise OptionError(f"decode must be 'exact' or 'fast', not {self.decode!r}")
         pixel_limit()  # raises if the variable is invalid
-        object.__setattr__(self, "_sources", Sources(self.storage_options))
+        object.__setattr__(self, "_sources", Sources(self.storage_options, self.base64))
 
     def fetch(self, reference: object) -> Content:
         """Read the content behind a reference into memory, still encoded.
@@ -156,9 +160,10 @@ class ImageReader:
                 image = decode(content, _DRAFT_SIZE_PX if self.decode == "fast" else None, self.max_pixels)
             if not (image.width and image.height):
                 raise UnsupportedImageError(f"an image of {image.width}x{image.height} pixels is empty: leave it out")
-            if self.exif_transpose:
-                image = _apply_exif(image)
-            return OpenedImage(to_rgb(image), _is_clipped(image))
+            flaw = (Flaw.THUMBNAIL if is_thumbnail(image) else Flaw.NONE) | (
+                Flaw.CLIPPED if _is_clipped(image) else Flaw.NONE
+            )
+            return OpenedImage(to_rgb(_apply_exif(image) if self.exif_transpose else image), flaw)
 
     def read(self, reference: object) -> OpenedImage:
         """`fetch`, then `open`."""
@@ -217,7 +222,7 @@ def require_files(images: Sequence[object]) -> None:
 
 
 def _is_missing_file(image: object) -> bool:
-    if not isinstance(image, (str, os.PathLike)) or is_url(image):
+    if not isinstance(image, (str, os.PathLike)) or is_url(image) or looks_like_base64(image):
         return False
     try:
         return not os.path.exists(image)

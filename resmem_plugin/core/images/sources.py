@@ -58,9 +58,11 @@ class Sources:
     Args:
         storage_options: for URLs, passed to the fsspec filesystem, as in pandas: headers for http(s), credentials for
             s3; or by protocol, as in `{"http": {...}, "s3": {...}}`.
+        base64: text that is no URL is an image in base64, not a path.
     """
 
     storage_options: Mapping[str, Any] | None = None
+    base64: bool = False
     _remote: RemoteReader = field(init=False, repr=False, compare=False)
     _near: NearNames = field(default_factory=NearNames, init=False, repr=False, compare=False)
 
@@ -74,6 +76,8 @@ class Sources:
             ImageError: if there is nothing there, or it cannot be read.
         """
         path = os.fspath(reference)
+        if self.base64 and isinstance(reference, str) and not is_url(reference):
+            return urls.base64_content(reference, self._remote.limits)
         if isinstance(path, str) and is_url(path):
             if not urls.is_file(path):
                 return self._remote.read(path)
@@ -94,6 +98,7 @@ def _read_file(path: str | bytes, near: NearNames) -> bytes:
     except UnreadableImageError:
         raise
     except FileNotFoundError as error:
+        _check_base64(path)
         meant = near.find(path) if isinstance(path, str) else None
         advice = "check the path, and the folder that relative paths start from"
         if meant is not None:
@@ -102,12 +107,18 @@ def _read_file(path: str | bytes, near: NearNames) -> bytes:
     except PermissionError as error:
         raise UnreadableImageError("permission denied: make the file and its folders readable to this user") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        _check_base64(path)
         raise UnreadableImageError(f"cannot be opened ({_first_line(error)}): check its name and folder") from error
     except MemoryError as error:
         raise UnreadableImageError("larger than the free memory: scale it down") from error
     if not content:  # None: a kernel file without content
         raise UnreadableImageError("empty file (0 bytes): copy or download it again")
     return content
+
+
+def _check_base64(path: str | bytes) -> None:
+    if urls.looks_like_base64(path):
+        raise ImageNotFoundError("no such file, but it looks like base64: set base64=True, or --base64")
 
 
 def _open_nonblocking(path: str | bytes, flags: int) -> int:

@@ -18,6 +18,16 @@ _DATA = re.compile(r"data:(?:[\w.+-]+/[\w.+-]+)?\s*[;,]", re.IGNORECASE)  # `dat
 _CHAINING = frozenset(
     ("zip", "tar", "libarchive", "dir", "simplecache", "filecache", "blockcache", "cached", "reference", "dask")
 )
+_IMAGES_IN_BASE64 = (
+    "/9j/",
+    "iVBORw0KGgo",
+    "R0lGOD",
+    "UklGR",
+    "Qk",
+    "SUkq",
+    "TU0AK",
+)  # of JPEG, PNG, GIF, WebP, BMP, TIFF
+_MIN_BASE64 = 64
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*")
 
 
@@ -121,7 +131,8 @@ def data_content(url: str, limits: Limits) -> bytes:
     if len(text) // 4 > limits.max_bytes:  # also if all of it is %XX or base64
         raise limits.exceeded()
     encoded = unquote_to_bytes(text.encode("utf-8", "replace"))
-    content = _from_base64(encoded) if kind.rstrip().lower().endswith(";base64") else encoded
+    is_base64 = kind.rstrip().lower().endswith(";base64")
+    content = _from_base64(encoded, "a data URL") if is_base64 else encoded
     if not content:
         raise UnreadableImageError("an empty data URL (0 bytes): its content comes after the comma")
     if len(content) > limits.max_bytes:
@@ -129,15 +140,36 @@ def data_content(url: str, limits: Limits) -> bytes:
     return content
 
 
-def _from_base64(text: bytes) -> bytes:
+def base64_content(text: str, limits: Limits) -> bytes:
+    """The content of base64 text, of the standard or the URL-safe alphabet, with or without padding and line ends.
+
+    Raises:
+        UnreadableImageError: if it is malformed, empty or too large.
+    """
+    if len(text) // 2 > limits.max_bytes:  # with line ends it is less than twice as long
+        raise limits.exceeded()
+    content = _from_base64(text.encode("utf-8", "replace"), "text")
+    if not content:
+        raise UnreadableImageError("empty text instead of base64 (0 bytes): fill it in, or leave it out")
+    if len(content) > limits.max_bytes:
+        raise limits.exceeded()
+    return content
+
+
+def looks_like_base64(text: object) -> bool:
+    """Whether a text that is no path is likely to be an image in base64."""
+    return isinstance(text, str) and len(text) >= _MIN_BASE64 and text.startswith(_IMAGES_IN_BASE64)
+
+
+def _from_base64(text: bytes, kind: str) -> bytes:
     text = b"".join(text.split()).rstrip(b"=")
     valid = _BASE64.match(text)
     end = valid.end() if valid else 0
     if end < len(text):
         raise UnreadableImageError(
-            f"a data URL with {text[end : end + 1]!r} at character {end + 1:,} of its base64, which cannot be there: "
+            f"{kind} with {text[end : end + 1]!r} at character {end + 1:,} of its base64, which cannot be there: "
             "copy it again"
         )
     if len(text) % 4 == 1:
-        raise UnreadableImageError(f"a data URL whose base64 is cut off after {len(text):,} characters: copy it again")
+        raise UnreadableImageError(f"{kind} whose base64 is cut off after {len(text):,} characters: copy it again")
     return binascii.a2b_base64(text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4))

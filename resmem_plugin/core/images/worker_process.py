@@ -24,11 +24,12 @@ from resmem_plugin.core.errors import UnreadableImageError
 from resmem_plugin.core.images.decoding import NEEDS_MEMORY, pixel_limit
 from resmem_plugin.core.images.preprocess import INPUT_SHAPE, pixels
 from resmem_plugin.core.images.reader import DecodeMode, ImageReader
+from resmem_plugin.core.scores import Flaw
 
 _CODE = f"import sys; sys.path[:] = sys.argv[3:]; from {__name__} import serve; serve(*sys.argv[1:3])"
 _READY = b"resmem-plugin decodes\n"
 _REQUEST = struct.Struct("<qQ")  # the limit of pixels; bytes of the file that follows
-_DECODED, _CLIPPED, _FAILED, _MEMORY = b"+", b"!", b"-", b"m"
+_DECODED, _FAILED, _MEMORY = b"+", b"-", b"m"
 _ANSWER_BYTES = math.prod(INPUT_SHAPE)
 _MAX_TRIES = 2
 _PIPE_BYTES = 1 << 20
@@ -56,11 +57,11 @@ class DecodeProcess:
             sys, "frozen", False
         )  # where -c would start the frozen program
 
-    def decode(self, content: bytes) -> tuple[npt.NDArray[np.uint8], bool] | None:
+    def decode(self, content: bytes) -> tuple[npt.NDArray[np.uint8], Flaw] | None:
         """Decode the first image of a file.
 
         Returns:
-            uint8 (227, 227, 3), and whether its values were clipped; None if the process cannot decode it, or cannot be
+            uint8 (227, 227, 3), and what is wrong with the image; None if the process cannot decode it, or cannot be
             started.
 
         Raises:
@@ -132,7 +133,7 @@ class DecodeProcess:
         return False
 
 
-def _ask(running: _Running, content: bytes, max_pixels: int | None) -> tuple[npt.NDArray[np.uint8], bool] | None:
+def _ask(running: _Running, content: bytes, max_pixels: int | None) -> tuple[npt.NDArray[np.uint8], Flaw] | None:
     limit = int(min(max_pixels or pixel_limit(), 1 << 62))
     running.requests.write(_REQUEST.pack(limit, len(content)))
     running.requests.write(content)
@@ -142,10 +143,10 @@ def _ask(running: _Running, content: bytes, max_pixels: int | None) -> tuple[npt
         raise UnreadableImageError(NEEDS_MEMORY)
     if verdict == _FAILED:
         return None
-    if verdict not in (_DECODED, _CLIPPED):
+    if verdict != _DECODED:
         raise EOFError
-    seen = np.frombuffer(_read(running.answers, _ANSWER_BYTES), np.uint8).reshape(INPUT_SHAPE)
-    return seen, verdict == _CLIPPED
+    flaw = Flaw(_read(running.answers, 1)[0])
+    return np.frombuffer(_read(running.answers, _ANSWER_BYTES), np.uint8).reshape(INPUT_SHAPE), flaw
 
 
 def serve(decode: DecodeMode, exif_transpose: str) -> None:
@@ -168,7 +169,7 @@ def serve(decode: DecodeMode, exif_transpose: str) -> None:
 def _answer(reader: ImageReader, content: bytes) -> bytes:
     try:
         opened = reader.open(content)
-        return (_CLIPPED if opened.clipped else _DECODED) + pixels(opened.image).tobytes()
+        return _DECODED + bytes([opened.flaw]) + pixels(opened.image).tobytes()
     except Exception as error:  # the caller gets the error itself, unless it could crash the caller
         return _MEMORY if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError) else _FAILED
 

@@ -14,7 +14,7 @@ from PIL import ImageFile
 from resmem_plugin.core.engines.base import EngineInfo, jpeg_decoder
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.preprocess import PREPROCESSING_VERSION
-from resmem_plugin.core.images.reader import iterable_of_images
+from resmem_plugin.core.images.reader import ImageReader, iterable_of_images
 from resmem_plugin.core.provenance import Provenance, package_version
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class ScorerOptions:
             None: on CUDA with more than two workers, from the 33rd image of each on.
         max_pixels: the most pixels of one image; larger ones are refused. None: `RESMEM_MAX_PIXELS`, else twice
             `PIL.Image.MAX_IMAGE_PIXELS`, 179 million.
+        base64: text that is no URL is an image in base64, not a path.
 
     Raises:
         OptionError: for a value of the wrong kind. Whether this machine has a device, engine or precision is checked
@@ -79,6 +80,7 @@ class ScorerOptions:
     calibration: Iterable[object] | str | None = None
     processes: bool | None = None
     max_pixels: int | None = None
+    base64: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "num_workers", "max_pixels"):
@@ -89,8 +91,9 @@ class ScorerOptions:
             raise OptionError(f"weights must be a path or None, not {self.weights!r}")
         if not isinstance(self.cache, (str, os.PathLike, bool, NoneType)):
             raise OptionError(f"cache must be True, a path or None, not {self.cache!r}")
-        if not isinstance(self.exif_transpose, (bool, np.bool_)):
-            raise OptionError(f"exif_transpose must be True or False, not {self.exif_transpose!r}")
+        for name in ("exif_transpose", "base64"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise OptionError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.storage_options is not None and not isinstance(self.storage_options, Mapping):
             raise OptionError(f"storage_options must be a dict or None, not a {type(self.storage_options).__name__}")
         if self.processes not in (None, False, True):
@@ -115,6 +118,17 @@ class ScorerOptions:
         """
         if self.changed:
             raise OptionError(f"scorer brings its own {', '.join(self.changed)}: give these to Scorer(...) instead")
+
+
+def reader_of(options: ScorerOptions) -> ImageReader:
+    """What turns references into images under these options."""
+    return ImageReader(
+        decode=options.decode,
+        exif_transpose=options.exif_transpose,
+        storage_options=options.storage_options,
+        max_pixels=options.max_pixels,
+        base64=options.base64,
+    )
 
 
 def provenance_of(options: ScorerOptions, engine: EngineInfo) -> Provenance:

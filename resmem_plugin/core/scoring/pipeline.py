@@ -6,7 +6,7 @@ With a cache, an image whose score is in it is neither decoded nor part of a bat
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,15 +18,33 @@ import numpy.typing as npt
 
 from resmem_plugin.core.cache.scores import CachedScore, CacheSession
 from resmem_plugin.core.engines.base import Engine, jpeg_decoder
-from resmem_plugin.core.errors import ClippedImagesWarning, ImageError, UnreadableImageError, warn
+from resmem_plugin.core.errors import (
+    ClippedImagesWarning,
+    ImageError,
+    ThumbnailsWarning,
+    UnreadableImageError,
+    warn,
+)
 from resmem_plugin.core.images.reader import ImageReader, describe
+from resmem_plugin.core.scores import Flaw
 from resmem_plugin.core.scoring.preparation import MAX_FETCH_THREADS, Decoders, Prepared
 
 _MAX_WAIT_BATCHES = 4
 """With a cache, a batch is submitted before it is full once this many times its size of images have been prepared."""
 
-
 _MAX_LISTED = 10
+_WARNINGS = {
+    Flaw.CLIPPED: (
+        "hold values outside 0-255 (16-bit or float): they were clipped, as upstream's recipe does, and their scores "
+        "mean little. Convert them to 8 bits first",
+        ClippedImagesWarning,
+    ),
+    Flaw.THUMBNAIL: (
+        "begin with a thumbnail, as raw files of cameras do, and only that was scored. Develop them to JPEG or TIFF "
+        "first",
+        ThumbnailsWarning,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +52,7 @@ class Outcome:
     """The result of one image."""
 
     memorability: float
-    clipped: bool
+    flaw: Flaw
     error: ImageError | None
 
 
@@ -100,19 +118,19 @@ def run(
         raise failures[0]
 
 
-class ClippedImages:
-    """Collects which images of a run were clipped, for one `ClippedImagesWarning`.
+class FlawedImages:
+    """Collects which images of a run have a `Flaw`, for one warning for each kind.
 
     Args:
-        rows: the numbers of the images in the warning; None: their positions.
+        rows: the numbers of the images in the warnings; None: their positions.
     """
 
     def __init__(self, rows: Sequence[int] | None) -> None:
         self._rows = rows
         self._pending: deque[object] = deque()
         self._index = 0
-        self._names: list[str] = []
-        self._count = 0
+        self._names: dict[Flaw, list[str]] = {flaw: [] for flaw in _WARNINGS}
+        self._counts: Counter[Flaw] = Counter()
 
     def observe(self, images: Iterable[object]) -> Iterator[object]:
         """The images, unchanged."""
@@ -124,20 +142,20 @@ class ClippedImages:
         """Add the outcome of the next image."""
         image, index = self._pending.popleft(), self._index
         self._index += 1
-        if outcome.clipped:
-            self._count += 1
-            if len(self._names) < _MAX_LISTED:
-                self._names.append(f"{index if self._rows is None else self._rows[index]} ({describe(image)})")
+        for flaw in _WARNINGS:
+            if flaw in outcome.flaw:
+                self._counts[flaw] += 1
+                if len(self._names[flaw]) < _MAX_LISTED:
+                    name = f"{index if self._rows is None else self._rows[index]} ({describe(image)})"
+                    self._names[flaw].append(name)
 
     def warn(self) -> None:
-        """Emit the warning, if there is a clipped image."""
-        if self._count:
-            shown = ", ".join(self._names) + (", ..." if self._count > len(self._names) else "")
-            warn(
-                f"{self._count} image(s) hold values outside 0-255 (16-bit or float): they were clipped, as upstream's "
-                f"recipe does, and their scores mean little. Convert them to 8 bits first. Indices: {shown}",
-                ClippedImagesWarning,
-            )
+        """Emit the warnings, if there are such images."""
+        for flaw, (text, category) in _WARNINGS.items():
+            count, names = self._counts[flaw], self._names[flaw]
+            if count:
+                shown = ", ".join(names) + (", ..." if count > len(names) else "")
+                warn(f"{count} image(s) {text}. Indices: {shown}", category)
 
 
 def _defer_error(images: Iterable[object], failures: list[Exception]) -> Iterator[object]:
@@ -173,16 +191,16 @@ def _finish(prepared: list[Prepared], scores_of_batch: _Scores, cached: CacheSes
     scores = [next(fresh) if item.pixels is not None else math.nan for item in prepared]
     if cached is not None:
         scored = zip(prepared, scores, strict=True)
-        cached.add([(item.key, CachedScore(s, item.clipped)) for item, s in scored if item.key and math.isfinite(s)])
+        cached.add([(item.key, CachedScore(s, item.flaw)) for item, s in scored if item.key and math.isfinite(s)])
     return list(map(_outcome, prepared, scores))
 
 
 def _outcome(item: Prepared, score: float) -> Outcome:
     if item.error is not None:
-        return Outcome(math.nan, item.clipped, item.error)
+        return Outcome(math.nan, item.flaw, item.error)
     if item.cached is not None:
-        return Outcome(item.cached.memorability, item.clipped, None)
+        return Outcome(item.cached.memorability, item.flaw, None)
     if not math.isfinite(score):
         reason = f"the network returned {score}: check its weights, or use precision='fp32'"
-        return Outcome(math.nan, item.clipped, UnreadableImageError(reason))
-    return Outcome(score, item.clipped, None)
+        return Outcome(math.nan, item.flaw, UnreadableImageError(reason))
+    return Outcome(score, item.flaw, None)

@@ -24,6 +24,7 @@ from resmem_plugin.core.images.preprocess import pixels
 from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.images.sources import is_url
 from resmem_plugin.core.images.worker_process import DecodeProcess
+from resmem_plugin.core.scores import Flaw
 
 MAX_FETCH_THREADS = 16
 """URLs fetched at once: enough to hide a network's latency, few enough for a server."""
@@ -44,14 +45,14 @@ class Prepared:
 
     Attributes:
         pixels: the network's input, uint8 (227, 227, 3).
-        clipped: whether its conversion to 8 bits clipped values.
+        flaw: what is wrong with the image.
         error: why it cannot be scored.
         cached: its score, if it is in the cache.
         key: the key for its score in the cache, if there is one.
     """
 
     pixels: npt.NDArray[np.uint8] | None = None
-    clipped: bool = False
+    flaw: Flaw = Flaw.NONE
     error: ImageError | None = None
     cached: CachedScore | None = None
     key: bytes | None = None
@@ -158,7 +159,7 @@ class Decoders:
         key = content_key(content) if self._cache and isinstance(content, bytes) else None
         cached = self._cache.find(key) if self._cache and key else None
         if cached is not None:
-            future.set_result(Prepared(clipped=cached.clipped, cached=cached))
+            future.set_result(Prepared(flaw=cached.flaw, cached=cached))
             return
         if self._jpegs is not None and isinstance(content, bytes):
             size = plain_jpeg_pixels(content, self._reader.max_pixels)
@@ -181,7 +182,7 @@ class Decoders:
         if self._cache and key is None:
             key = pixels_key(seen)
             cached = self._cache.find(key)
-        return Prepared(seen if cached is None else None, opened.clipped, cached=cached, key=key)
+        return Prepared(seen if cached is None else None, opened.flaw, cached=cached, key=key)
 
     def _decode_jpegs(self, decode: DecodeJPEGs, jpegs: queue.SimpleQueue[_JPEG | None]) -> None:
         for waiting in _batches(jpegs):

@@ -19,7 +19,7 @@ from resmem_plugin.core.network.weights import find_weights
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scores import Score
 from resmem_plugin.core.scoring import pipeline
-from resmem_plugin.core.scoring.options import ScorerOptions, available_cores, provenance_of
+from resmem_plugin.core.scoring.options import ScorerOptions, available_cores, provenance_of, reader_of
 from resmem_plugin.core.scoring.preparation import processes_after
 from resmem_plugin.core.scoring.progress import ProgressOption, reporting
 
@@ -74,6 +74,7 @@ class Scorer:
         calibration: Iterable[object] | str | None = None,
         processes: bool | None = None,
         max_pixels: int | None = None,
+        base64: bool = False,
     ) -> None:
         options = ScorerOptions(
             device=device,
@@ -89,6 +90,7 @@ class Scorer:
             calibration=calibration,
             processes=processes,
             max_pixels=max_pixels,
+            base64=base64,
         )
         self._set_up(options, model)
 
@@ -112,12 +114,7 @@ class Scorer:
         self.batch_size, self.processes = options.batch_size, options.processes
         self.num_workers = options.num_workers or available_cores()
         self._cache = ScoreCache.of(options.cache) if options.cache else None
-        self._reader = ImageReader(
-            decode=options.decode,
-            exif_transpose=options.exif_transpose,
-            storage_options=options.storage_options,
-            max_pixels=options.max_pixels,
-        )
+        self._reader = reader_of(options)
         self._calibrating = threading.Lock()
         self._engine: Engine | None = None
         self._model: Model | None = None
@@ -221,7 +218,7 @@ class Scorer:
         if errors not in ("raise", "coerce"):
             raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
         listed = list(iterable_of_images(images))
-        if errors == "raise":
+        if errors == "raise" and not self.options.base64:
             require_files(listed)
         scores: list[Score] = []
         with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed, rows)) as outcomes:
@@ -269,10 +266,10 @@ class Scorer:
             if not sample:
                 return
             self._calibrate(sample)
-        clipped = pipeline.ClippedImages(rows)
+        flawed = pipeline.FlawedImages(rows)
         with self._cache.open(self.provenance.id) if self._cache else contextlib.nullcontext() as cached:
             outcomes = pipeline.run(
-                clipped.observe(images),
+                flawed.observe(images),
                 reader=self.reader,
                 engine=self.engine,
                 batch_size=self.batch_size or self.engine.batch_size,
@@ -283,13 +280,14 @@ class Scorer:
             for outcome in outcomes:
                 if cached is not None:
                     cached.emit_warnings()
-                clipped.add(outcome)
+                flawed.add(outcome)
                 yield outcome
-        clipped.warn()
+        flawed.warn()
 
 
 def _score(index: int, outcome: pipeline.Outcome) -> Score:
-    return Score(index, outcome.memorability, None if outcome.error is None else str(outcome.error))
+    error = None if outcome.error is None else str(outcome.error)
+    return Score(index, outcome.memorability, error, outcome.flaw)
 
 
 def _unpickle(cls: type[Scorer], options: ScorerOptions, weights_id: str, model: Model | None) -> Scorer:

@@ -93,7 +93,7 @@ def test_a_row_or_schema_changed_by_others_is_damage(
 def test_damage_found_during_a_run(counting: CountingScorers, image_files: list[str]) -> None:
     cache = ScoreCache.of(counting.cache)
     with cache.open("of others") as kept:
-        kept.add([(np.random.default_rng(n).bytes(32), CachedScore(0.5, False)) for n in range(3_000)])
+        kept.add([(np.random.default_rng(n).bytes(32), CachedScore(0.5)) for n in range(3_000)])
     expected = scores_of(counting.scorer(cache=None), image_files)
     counting.forwarded()
     with contextlib.closing(counting.scorer(num_workers=1).iter_scores(image_files)) as scores:
@@ -136,7 +136,7 @@ def test_the_oldest_scores_are_evicted_when_it_is_full(tmp_path: Path) -> None:
     for max_bytes in (400_000, 150_000):
         with ScoreCache(path=path, max_bytes=max_bytes).open("a") as kept:
             for start in range(0, len(keys), 500):
-                kept.add([(key, CachedScore(0.5, False)) for key in keys[start : start + 500]])
+                kept.add([(key, CachedScore(0.5)) for key in keys[start : start + 500]])
                 with contextlib.closing(sqlite3.connect(path)) as connection:
                     assert connection.execute("PRAGMA page_count").fetchone()[0] * 4096 <= max_bytes
             there = [kept.find(key) is not None for key in keys]

@@ -18,9 +18,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.errors import ClippedImagesWarning, OptionError, UnsupportedImageError
+from resmem_plugin.core.errors import ClippedImagesWarning, OptionError, ThumbnailsWarning, UnsupportedImageError
 from resmem_plugin.core.images.reader import ImageReader
+from resmem_plugin.core.scores import Flaw
 from tests.conftest import flat
+from tests.models import Red
 from tests.sample_images import ENCODED, photograph
 
 
@@ -106,6 +108,37 @@ def test_clipped_images_are_scored_as_upstream_does_with_a_warning(name: str, re
     with pytest.warns(ClippedImagesWarning, match=r"1 image\(s\).*Convert them to 8 bits first. Indices: 1") as caught:
         red.score([flat(0), ENCODED[name]()])
     assert caught[0].filename == __file__
+
+
+def _raw_file() -> bytes:
+    """What a raw file of a camera is to Pillow: a TIFF whose first image is a small one."""
+    written = io.BytesIO()
+    Image.new("RGB", (160, 120), (51, 0, 0)).save(written, "TIFF", tiffinfo={254: 1})
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("processes", [False, True])
+@pytest.mark.parametrize("exif_transpose", [False, True])
+def test_thumbnails_of_raw_files_are_scored_with_a_warning(
+    processes: bool, exif_transpose: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "a.nef").write_bytes(_raw_file())
+    images = [flat(0), str(tmp_path / "a.nef"), Image.open(io.BytesIO(_raw_file()))]
+    cache = tmp_path / "scores.sqlite"
+    scorer = Scorer(
+        device="cpu", model=Red(), cache=cache, processes=processes, exif_transpose=exif_transpose, num_workers=1
+    )
+    for _ in ("scored", "from the cache"):
+        with pytest.warns(ThumbnailsWarning, match=r"^2 image\(s\) begin with a thumbnail.*Indices: 1 \(.*a\.nef\), 2"):
+            scores = scorer.score(images)
+        assert [score.flaw for score in scores] == [Flaw.NONE, Flaw.THUMBNAIL, Flaw.THUMBNAIL]
+        assert scores[1].memorability == pytest.approx(0.2)
+
+
+def test_a_tiff_of_full_size_is_no_thumbnail(red: Scorer) -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(written, "TIFF", tiffinfo={254: 2})  # one page of several
+    assert red.score([written.getvalue()])[0].flaw is Flaw.NONE
 
 
 @pytest.mark.parametrize("name", ["I16-dark.png", "F.tif"])

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from resmem_plugin.core.errors import UnreadableImageError
+from resmem_plugin import Scorer
+from resmem_plugin.core.errors import ScoringError, UnreadableImageError
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.images.remote import RemoteReader
 from resmem_plugin.core.images.urls import chain
@@ -86,3 +87,47 @@ def test_a_malformed_data_url_is_an_error_that_names_what_is_wrong(url: str, mes
     with pytest.raises(UnreadableImageError, match=message) as caught:
         RemoteReader(None, Limits(max_bytes=1 << 20)).read(url)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE64,
+        BASE64.rstrip("="),
+        BASE64.replace("+", "-").replace("/", "_"),
+        "\r\n".join(BASE64[start : start + 76] for start in range(0, len(BASE64), 76)),
+        f"data:image/jpeg;base64,{BASE64}",
+    ],
+)
+def test_text_is_base64_on_request(text: str, red: Scorer) -> None:
+    reading = Scorer(device="cpu", model=red.engine.model, base64=True)  # type: ignore[attr-defined]
+    (expected,) = red.score([IMAGE])
+    assert reading.score([text]) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty text instead of base64"),
+        ("abc!", "with b'!' at character 4 of its base64"),
+        (BASE64[:5], "cut off after 5 characters"),
+        ("a" * 400, "not an image that Pillow can read"),
+        ("caf\xe9", "at character 4"),
+    ],
+)
+def test_text_that_is_no_base64_is_named(text: str, reason: str, red: Scorer) -> None:
+    reading = Scorer(device="cpu", model=red.engine.model, base64=True)  # type: ignore[attr-defined]
+    assert reason in str(reading.score([text], errors="coerce")[0].error)
+
+
+def test_base64_is_limited(red: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESMEM_MAX_BYTES", str(len(IMAGE) - 1))
+    reading = Scorer(device="cpu", model=red.engine.model, base64=True)  # type: ignore[attr-defined]
+    assert "RESMEM_MAX_BYTES" in str(reading.score([BASE64], errors="coerce")[0].error)
+
+
+def test_base64_without_the_option_is_told_of_it(red: Scorer) -> None:
+    with pytest.raises(ScoringError, match=r"/9j/.*looks like base64: set base64=True, or --base64"):
+        red.score([BASE64])
+    for text in (BASE64, BASE64 * 100):  # longer than a path may be
+        assert "looks like base64" in str(red.score([text], errors="coerce")[0].error)

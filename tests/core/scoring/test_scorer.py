@@ -37,6 +37,7 @@ def test_signature_and_defaults_of_scorer() -> None:
         "calibration": None,
         "processes": None,
         "max_pixels": None,
+        "base64": False,
     }
 
 
