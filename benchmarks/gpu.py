@@ -14,13 +14,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import nn
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.engines.base import FLOPS_PER_IMAGE
@@ -30,6 +30,38 @@ from resmem_plugin.core.images.reader import DecodeMode
 from resmem_plugin.core.network.resmem import ResMemNetwork
 
 _SIDE = 8192
+
+
+def random_network() -> ResMemNetwork:
+    """A ResMem of random weights that keeps within half precision, and whose scores of `smooth_images` spread."""
+    torch.manual_seed(0)
+    network = ResMemNetwork().eval()
+    with torch.no_grad():
+        for name, module in network.named_modules():
+            if name.endswith("bn3"):
+                module.weight.fill_(0.3)  # otherwise 50 blocks add up
+            elif name.startswith("fc"):
+                nn.init.kaiming_normal_(module.weight)  # otherwise the head returns its bias
+                module.bias.zero_()
+        pixels = torch.from_numpy(np.stack(smooth_images(6, *INPUT_SHAPE[:2])))
+        logits = network.fc12(network.embed(pixels.permute(0, 3, 1, 2) / 255))
+        network.fc12.weight /= logits.std()
+        network.fc12.bias.sub_(logits.mean()).div_(logits.std())
+    return network
+
+
+def smooth_images(count: int, width: int, height: int) -> list[npt.NDArray[np.uint8]]:
+    """Images (H, W, 3) with the frequencies of photographs: random waves and grain."""
+    draw = np.random.default_rng(0)
+    images = []
+    for _ in range(count):
+        coarse = [draw.uniform(0, 255, (3 * 2**level, 4 * 2**level, 3)).astype(np.uint8) for level in range(5)]
+        layers = [
+            np.asarray(Image.fromarray(each).resize((width, height), Image.Resampling.BICUBIC)) for each in coarse
+        ]
+        mixed = np.average(layers, axis=0, weights=[16, 8, 4, 2, 1]) + draw.normal(0, 4, (height, width, 1))
+        images.append(mixed.clip(0, 255).astype(np.uint8))
+    return images
 
 
 def limit_images_per_s() -> float:
@@ -63,30 +95,17 @@ def forward_images_per_s(engine: CUDAEngine, batch: npt.NDArray[np.uint8]) -> fl
     return 24 * len(batch) / timed(two_dozen, 3)
 
 
-def synthetic_images(folder: Path, count: int) -> list[str]:
-    """640x480 JPEGs with the frequencies of photographs: random waves and grain."""
-    draw = np.random.default_rng(0)
-    paths = []
-    for number in range(count):
-        coarse = [draw.uniform(0, 255, (3 * 2**level, 4 * 2**level, 3)).astype(np.uint8) for level in range(5)]
-        layers = [np.asarray(Image.fromarray(each).resize((640, 480), Image.Resampling.BICUBIC)) for each in coarse]
-        grain = draw.normal(0, 4, (480, 640, 1))
-        paths.append(str(folder / f"{number}.jpg"))
-        mixed = np.average(layers, axis=0, weights=[16, 8, 4, 2, 1]) + grain
-        Image.fromarray(mixed.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=90)
-    return paths
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=4096, help="how many images end to end (default: 4096)")
     parser.add_argument("--rounds", type=int, default=3, help="how many rounds (default: 3)")
     parser.add_argument("--batch-size", type=int, default=128, help="images per forward pass (default: 128)")
     options = parser.parse_args()
-    torch.manual_seed(0)
-    network = ResMemNetwork().eval()
+    network = random_network()
     with tempfile.TemporaryDirectory() as folder:
-        distinct = synthetic_images(Path(folder), 64)
+        distinct = [f"{folder}/{number}.jpg" for number in range(64)]
+        for path, pixels in zip(distinct, smooth_images(64, 640, 480), strict=True):
+            Image.fromarray(pixels).save(path, quality=90)
         paths = list(itertools.islice(itertools.cycle(distinct), options.images))
         exact = [score.memorability for score in Scorer(model=network, device="cpu").score(distinct[:16])]
         batch = np.random.default_rng(0).integers(0, 256, (options.batch_size, *INPUT_SHAPE), dtype=np.uint8)

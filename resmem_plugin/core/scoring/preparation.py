@@ -6,6 +6,7 @@ import contextlib
 import copy
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -99,7 +100,9 @@ class Decoders:
         self._jpegs: queue.SimpleQueue[_JPEG | None] | None = None
         if decode_jpegs is not None:
             self._jpegs = queue.SimpleQueue()
-            _start(1, partial(self._decode_jpegs, decode_jpegs, self._jpegs))
+            (thread,) = _start(1, partial(self._decode_jpegs, decode_jpegs, self._jpegs))
+            # Python ends the process by force if it finds a daemon thread in torch's C++ code.
+            self._stop_jpegs = weakref.finalize(self, _end, self._jpegs, thread)
         self._fetchers = 0
         self._decoders = num_workers
         self._closed = False
@@ -121,14 +124,14 @@ class Decoders:
         return future
 
     def close(self) -> None:
-        """Stop the threads, each after its current image."""
+        """Stop the threads, each after its current image; the one that decodes on the device has ended on return."""
         self._closed = True
         for _ in range(self._fetchers):
             self._to_fetch.put(None)
         for _ in range(self._decoders):
             self._to_decode.put(None)
         if self._jpegs is not None:
-            self._jpegs.put(None)
+            self._stop_jpegs()
 
     def _fetch(self) -> None:
         while (work := self._to_fetch.get()) is not None and not self._closed:
@@ -186,6 +189,8 @@ class Decoders:
 
     def _decode_jpegs(self, decode: DecodeJPEGs, jpegs: queue.SimpleQueue[_JPEG | None]) -> None:
         for waiting in _batches(jpegs):
+            if self._closed:
+                return
             try:
                 decoded = decode([jpeg.content for jpeg in waiting])
             except BaseException:
@@ -223,9 +228,16 @@ def _snapshot(reference: object) -> object:
         return bytes(reference) if isinstance(reference, (bytearray, memoryview)) else reference
 
 
-def _start(count: int, work: Callable[[], None]) -> None:
-    for _ in range(count):
-        threading.Thread(target=work, name="resmem-decode", daemon=True).start()
+def _start(count: int, work: Callable[[], None]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=work, name="resmem-decode", daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _end(jpegs: queue.SimpleQueue[_JPEG | None], thread: threading.Thread) -> None:
+    jpegs.put(None)
+    thread.join()
 
 
 def _failed(error: BaseException) -> Prepared:

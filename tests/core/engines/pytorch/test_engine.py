@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.gpu import random_network, smooth_images
 from resmem_plugin import ResMem, Scorer, transformer
 from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
 from resmem_plugin.core.engines.pytorch.engine import Model, PyTorchEngine
@@ -187,13 +188,12 @@ def test_a_forked_process_is_an_error_that_names_spawn(red: Scorer) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
-@pytest.mark.weights
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3), ("bf16", 1e-2)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 0.02), ("bf16", 0.1)])
 def test_cuda_scores_agree_with_the_cpu(precision: str, tolerance: float) -> None:
-    torch.manual_seed(0)
-    network = ResMem()
-    batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)
+    network = random_network()
+    batch = np.stack(smooth_images(4, 227, 227))
     expected = PyTorchEngine(network, device="cpu").forward(batch)
+    assert len(set(expected.round(2))) == 4
     scorer = Scorer(model=network, device="cuda", precision=precision)
     assert isinstance(scorer.engine, CUDAEngine)
     for size in (4, 3, 1, 4):  # a graph is captured at 4 and at 1
@@ -214,9 +214,8 @@ def test_cuda_submits_batches_asynchronously_for_any_model() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 def test_cuda_embeddings_agree_with_the_cpu() -> None:
-    torch.manual_seed(0)
-    network = ResMem()
-    batch = np.random.default_rng(0).integers(0, 256, (4, 227, 227, 3), dtype=np.uint8)
+    network = random_network()
+    batch = np.stack(smooth_images(4, 227, 227))
     expected = PyTorchEngine(network, device="cpu").embed(batch)
     found = PyTorchEngine(network, device="cuda", precision="fp32").embed(batch)
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from resmem_plugin import ResMem, Scorer
+from benchmarks.gpu import random_network
+from resmem_plugin import Scorer
 from resmem_plugin.core.engines.pytorch import nvjpeg as jpegs
 from resmem_plugin.core.engines.pytorch.nvjpeg import JPEGDecoder
 from resmem_plugin.core.images.decoding import plain_jpeg_pixels
@@ -142,6 +147,35 @@ def test_gpu_decoding_is_limited_by_pixels_per_batch(photo: Image.Image, monkeyp
     assert scorer.provenance.decode == "fast-nvjpeg"
 
 
+def test_no_thread_is_left_in_the_gpus_decoder(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ends a process by force, with exit code 134, if a daemon thread is in C++ code then."""
+    threads: set[threading.Thread] = set()
+
+    def slow(contents: Sequence[bytes]) -> list[None]:
+        threads.add(threading.current_thread())
+        time.sleep(0.2)
+        return [None] * len(contents)
+
+    scorer = Scorer(device="cpu", model=Red(), decode="fast", num_workers=1, batch_size=1)
+    monkeypatch.setattr(scorer.engine, "decode_jpegs", slow)
+    scores = scorer.iter_scores([_jpeg(photo)] * 40)
+    next(scores)
+    scores.close()
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(threads) == 1
+
+
+def test_a_process_ends_well_whose_scores_are_not_all_taken(photo: Image.Image, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(_jpeg(photo))
+    code = (
+        "import sys\nfrom resmem_plugin import Scorer\nfrom tests.models import Red\n"
+        "from resmem_plugin.core.engines.pytorch.nvjpeg import JPEGDecoder\n"
+        "scorer = Scorer(device='cpu', model=Red(), decode='fast')\nscorer.engine.decode_jpegs = JPEGDecoder('cpu')\n"
+        "scores = scorer.iter_scores([sys.argv[1]] * 500)\nnext(scores)\nsys.scores = scores"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, tmp_path / "a.jpg"], check=True, timeout=60)
+
+
 @pytest.mark.parametrize("refuse", [lambda contents: [None] * len(contents), lambda _: 1 // 0])
 def test_workers_decode_what_the_gpu_refuses(photo: Image.Image, monkeypatch: pytest.MonkeyPatch, refuse: Any) -> None:
     scorer = Scorer(device="cpu", model=Red(), decode="fast", processes=True)
@@ -156,8 +190,7 @@ def test_workers_decode_what_the_gpu_refuses(photo: Image.Image, monkeypatch: py
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none here")
 def test_gpu_decoding_agrees_with_the_cpu(photo: Image.Image) -> None:
-    torch.manual_seed(0)
-    network = ResMem()
+    network = random_network()
     contents = [
         _jpeg(photo),
         _jpeg(photo.rotate(90, expand=True)),
@@ -169,4 +202,4 @@ def test_gpu_decoding_agrees_with_the_cpu(photo: Image.Image) -> None:
         assert np.abs(seen.astype(int) - pixels(ImageReader().read(content).image)).mean() < 1
     exact = Scorer(model=network, device="cpu").score(contents)
     fast = Scorer(model=network, device="cuda", precision="fp32", decode="fast").score(contents)
-    assert [score.memorability for score in fast] == pytest.approx([score.memorability for score in exact], abs=6e-3)
+    assert [score.memorability for score in fast] == pytest.approx([score.memorability for score in exact], abs=0.1)
