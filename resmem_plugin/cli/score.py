@@ -138,6 +138,7 @@ def _score(options: argparse.Namespace) -> int:
                 recursive=options.recursive,
                 null=options.null,
                 exclude=options.exclude,
+                storage_options=outputs.storage_options,
             )
             check_columns(table, options.path_column)
             results = Results.empty(len(images))
@@ -203,14 +204,17 @@ def _scorer(
             cache=options.cache,
             exif_transpose=options.exif_transpose,
             max_pixels=options.max_pixels,
-            calibration=_calibration(options, images, before),
+            calibration=_calibration(options, images, before, storage_options),
             storage_options=storage_options,
         )
     )
 
 
 def _calibration(
-    options: argparse.Namespace, images: list[object], before: Provenance | None
+    options: argparse.Namespace,
+    images: list[object],
+    before: Provenance | None,
+    storage_options: Mapping[str, Any] | None,
 ) -> Sequence[object] | str | None:
     """The images or calibration id named, else the calibration of the earlier run, else a sample of the images."""
     from resmem_plugin.core.engines.calibration import is_calibration_id, sample_of
@@ -223,5 +227,11 @@ def _calibration(
     if len(named) == 1 and is_calibration_id(named[0]):
         return str(named[0])
     return read_inputs(
-        named, path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
+        named,
+        path_column="path",
+        root=None,
+        recursive=options.recursive,
+        null=False,
+        exclude=options.exclude,
+        storage_options=storage_options,
     )[1]
