@@ -57,7 +57,8 @@ def list_archive(given: str, reader: RemoteReader, exclude: Sequence[str] = ()) 
     Raises:
         OptionError: if it cannot be listed.
     """
-    protocol, folder, archive = archive_protocol(given), "", given
+    protocol: str | None = archive_protocol(given)
+    folder, archive = "", given
     if protocol is None:
         protocol, folder, archive = split_member(given)
         if protocol is None or (folder and not folder.endswith("/")):

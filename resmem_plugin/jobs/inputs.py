@@ -29,7 +29,8 @@ def read_inputs(
     """The table to score, and its images: the table named, or one of all the paths that the inputs name.
 
     Args:
-        inputs: image files and URLs, folders, archives, prefixes, patterns of them, "-" for a list of paths on standard input, or one table alone.
+        inputs: images, folders, archives, prefixes and patterns, "-" for a list of paths on standard input, or one
+            table alone.
         path_column: the table's column of paths, or the name to give to it.
         root: folder or URL that the relative paths of a table or of the list start from; None: the current folder.
         recursive: search the folders' subfolders too.
@@ -91,14 +92,13 @@ def _all_paths(
                 paths += _listed(root, null=null) if given == "-" else [given]
                 continue
             paths += listed.found
+            shown = without_secrets(given)
             left_out = listed.skipped.text()
             if not listed.found:
                 hint = " (--recursive includes its subfolders)" if listed.is_flat else ""
-                empty.append(
-                    f"no images in the {listed.kind} {without_secrets(given)}{hint}{left_out and f'; {left_out}'}"
-                )
+                empty.append(f"no images in the {listed.kind} {shown}{hint}{left_out and f'; {left_out}'}")
             elif listed.skipped.is_notable:
-                warn(f"{without_secrets(given)}: {left_out}; name them themselves to score them", SkippedFilesWarning)
+                warn(f"{shown}: {left_out}; name them themselves to score them", SkippedFilesWarning)
     if empty and not paths and not others:
         raise OptionError("; ".join(empty))
     for message in empty:

@@ -89,7 +89,7 @@ def match_urls(url: str, reader: RemoteReader, exclude: Sequence[str] = ()) -> l
         return None
     shows_hidden = rest.startswith(".") or "/." in rest
     kept = [name for name in found if shows_hidden or not any(part.startswith(".") for part in name.split("/"))]
-    return [found for name in kept if not matches(found := _join(root, name), exclude)]
+    return [_join(root, name) for name in kept if not matches(name, exclude)]
 
 
 def _is_listed(url: str) -> bool:

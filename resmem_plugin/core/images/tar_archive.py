@@ -167,8 +167,8 @@ def _decompressed(file: IO[bytes]) -> IO[bytes]:
     if kind is None:
         return file
     if kind == "gz":
-        return gzip.GzipFile(fileobj=file)
-    return bz2.BZ2File(file) if kind == "bz2" else lzma.LZMAFile(file)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    return bz2.BZ2File(file) if kind == "bz2" else lzma.LZMAFile(file)
 
 
 class _Header(tarfile.TarInfo):
