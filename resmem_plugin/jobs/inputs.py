@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
+from resmem_plugin.core.images.members import archive_protocol
 from resmem_plugin.core.images.sources import is_url, join_root
 from resmem_plugin.core.sanitize import without_secrets
 from resmem_plugin.jobs.locations import Locations
@@ -47,7 +48,9 @@ def read_inputs(
     root = os.path.expanduser(root) if root else None  # a shell leaves the ~ of --root=~/photos
     tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
     if not tables:
-        if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
+        if (
+            len(inputs) == 1 and archive_protocol(inputs[0]) is None
+        ):  # among others it is an image that fails, as in `resmem score photos/*`
             check_format(inputs[0])
         paths = _all_paths(
             inputs, root=root, recursive=recursive, null=null, exclude=exclude, storage_options=storage_options

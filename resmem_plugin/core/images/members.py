@@ -45,7 +45,7 @@ class Archive(Protocol):
         """The names of all members but folders, in the archive's order; a name may be there more than once."""
 
     def start(self, name: str, length: int) -> bytes:
-        """The first bytes of a member that has no suffix; fewer if they are not known."""
+        """The first bytes of a member; fewer if they are not known."""
 
     def read(self, name: str, limits: Limits) -> bytes:
         """The content of the last member of this name, or a byte more than the limits allow.

@@ -35,7 +35,7 @@ class _Member(NamedTuple):
         offset: of its content, in the decompressed archive.
         size: of its content.
         link: what it leads to.
-        start: its first bytes, if its name has no suffix.
+        start: its first bytes.
         refused: why it cannot be read.
     """
 
@@ -69,7 +69,7 @@ class TarArchive:
         return self._names
 
     def start(self, name: str, length: int) -> bytes:
-        """The first bytes of a member without a suffix, at most 16; none of a link that leads to nothing."""
+        """The first bytes of a member, at most 16; none of a link that leads to nothing."""
         try:
             return self._member(name).start[:length]
         except (UnreadableImageError, FileNotFoundError):
@@ -98,7 +98,7 @@ class TarArchive:
                 if header.isdir():
                     continue
                 start = b""
-                if header.isreg() and "." not in header.name.rpartition("/")[2].lstrip("."):
+                if header.isreg():
                     self._stream.seek(header.offset_data)
                     start = self._stream.read(min(_START_BYTES, header.size))
                 self._names.append(header.name)
