@@ -19,6 +19,7 @@ from resmem_plugin.core.errors import (
     UnsupportedImageError,
 )
 from resmem_plugin.core.images import urls
+from resmem_plugin.core.images.fair_lock import FairLock
 from resmem_plugin.core.images.limits import Limits
 from resmem_plugin.core.images.members import check_archive
 from resmem_plugin.core.images.storage_options import for_filesystem
@@ -50,7 +51,7 @@ class RemoteReader:
     storage_options: Mapping[str, Any] | None = None
     limits: Limits = field(default_factory=Limits.from_environment)
     _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lock: FairLock = field(default_factory=FairLock, repr=False, compare=False)
     _slots: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(MAX_CONNECTIONS), repr=False, compare=False
     )
@@ -146,7 +147,7 @@ class RemoteReader:
             return self._read_cached(chain)
         archive = [f"{protocol}://", *chain[1:]]
         key = "::".join(archive)
-        with self._lock:  # one at a time: archives are not safe to read from several threads
+        with self._lock:  # one at a time, in turn: archives are not safe for threads, and best read in order
             if key not in self._archives:
                 is_own = protocol in _ARCHIVES
                 self._archives[key] = self._open_archive(archive) if is_own else self._open(archive)[0]
