@@ -42,14 +42,17 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "inputs",
         nargs="+",
-        metavar="IMAGE|FOLDER|TABLE|-",
-        help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
+        metavar="IMAGE|FOLDER|ARCHIVE|TABLE|-",
+        help="image files or URLs, folders, archives (.zip .tar .tar.gz .tar.bz2 .tar.xz, shard-{000..009}.tar), URLs "
+        "of folders (s3://bucket/folder/), quoted patterns of them, one table (.csv .tsv .jsonl .parquet), or - for a "
+        "list of paths on stdin",
     )
     score.add_argument(
         "-r",
         "--recursive",
         action="store_true",
-        help="include subfolders (links to folders are not followed, hidden files are skipped)",
+        help="include subfolders (links to folders are not followed, hidden files are skipped); those of archives "
+        "always are",
     )
     add_exclude_option(score)
     score.add_argument(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resmem_plugin.core.images.limits import Limits
+from resmem_plugin.core.images.sources import MAX_FILE_BYTES
 from tests.archive_files import special, tar_file, zip_file
 from tests.corpus.contents import encoded
 from tests.corpus.kinds import Kind
@@ -49,6 +50,12 @@ def _too_large(folder: Path) -> str:
     return f"tar://a.jpg::{folder}/a.tar"
 
 
+def _sparse_zip(folder: Path) -> str:
+    with open(folder / "photos.zip", "wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    return f"{folder}/photos.zip"
+
+
 ARCHIVE_KINDS: dict[str, Kind] = {
     "member of a zip": _member("a.zip", "a.jpg"),
     "member of a tar": _member("a.tar", "a.jpg"),
@@ -65,6 +72,7 @@ ARCHIVE_KINDS: dict[str, Kind] = {
     ),
     "device in a tar": _special(lambda: special(tarfile.CHRTYPE), r"^not a regular file \(a pipe or a device\) in its"),
     "zip in the place of an image": Kind(lambda folder: zip_file(folder / "photos.zip", []), bare("zip")),
+    "zip of more than can be read in the place of an image": Kind(_sparse_zip, bare("zip")),
     "tar.gz in the place of an image": Kind(
         lambda folder: tar_file(folder / "photos.tar.gz", [("a.jpg", encoded("JPEG"))]), bare("tar")
     ),

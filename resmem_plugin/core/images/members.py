@@ -101,8 +101,11 @@ def check_archive(archive: str) -> None:
 def archive_advice(start: bytes) -> str | None:
     """What to do about a file that starts with these `START_BYTES`, if it is an archive, which is no image."""
     protocol = "zip" if start[:4] in (b"PK\3\4", b"PK\5\6") else "tar" if _is_tar(_decompressed(start)) else None
-    if protocol is None:
-        return None
+    return None if protocol is None else advice_for(protocol)
+
+
+def advice_for(protocol: str) -> str:
+    """What to do about an archive in the place of an image."""
     return (
         f"a {protocol} archive, not an image: name an image in it, as in {protocol}://a.jpg::ARCHIVE, or score all of "
         "them with `resmem score ARCHIVE`"
