@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 
 class FairLock:
@@ -17,25 +18,32 @@ class FairLock:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._given = self._current = 0
+        self._mutex = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
 
     def __enter__(self) -> None:
-        with self._changed:
-            ticket = self._given
-            self._given += 1
-            try:
-                self._changed.wait_for(lambda: self._current == ticket)
-            except BaseException:  # an interrupt: the others must not wait for this one
-                threading.Thread(target=self._pass_on, args=(ticket,), daemon=True).start()
-                raise
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        try:
+            turn.acquire()  # released when it is this thread's turn
+        except BaseException:  # an interrupt: the others must not wait for this one
+            with self._mutex:
+                is_waiting = turn in self._waiting
+                if is_waiting:
+                    self._waiting.remove(turn)
+            if not is_waiting:
+                self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._current += 1
-            self._changed.notify_all()
-
-    def _pass_on(self, ticket: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._current == ticket)
-        self.__exit__()
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False

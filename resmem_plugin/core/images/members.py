@@ -88,7 +88,7 @@ def _ends_like_archive(reference: str) -> bool:
 def reference(protocol: str, name: str, archive: str) -> str | None:
     """The reference to a member, or None if it would be read as another one: a name may look like a URL itself."""
     found = f"{protocol}://{name}::{archive}"
-    return found if urls.chain(found) == [f"{protocol}://{name}", *urls.chain(archive)] else None
+    return found if name and urls.chain(found) == [f"{protocol}://{name}", *urls.chain(archive)] else None
 
 
 def check_archive(archive: str) -> None:
@@ -205,5 +205,10 @@ def damage_errors(kind: Literal["zip", "tar"]) -> Iterator[None]:
 
 
 def _damaged(kind: str, error: Exception) -> UnreadableImageError:
+    if isinstance(error, ValueError) and ("range requests" in str(error) or "streaming HTTP" in str(error)):  # fsspec's
+        return UnreadableImageError(
+            "its archive comes from a server that sends no parts of files: put simplecache:: before its URL, or "
+            "download it"
+        )
     reason = shortened(printable(without_secrets(str(error).partition("\n")[0]))) or type(error).__name__
     return UnreadableImageError(f"its archive is damaged, or no {kind} ({reason}): replace it with an intact copy")

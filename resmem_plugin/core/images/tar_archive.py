@@ -107,11 +107,13 @@ class TarArchive:
     def _member(self, name: str) -> _Member:
         """What is under this name, and if nothing is, under it without slashes at its start, as fsspec writes it."""
         first = name if name in self._members else name.strip("/")
-        target = follow(first, lambda name: found.link if (found := self._members.get(name)) else None)
-        found = self._members.get(target) or self._members.get(f"./{target}")
+        found = self._find(follow(first, lambda name: found.link if (found := self._find(name)) else None))
         if found is None:
             raise not_found(is_folder=name.strip("/") in self._folders)
         return found
+
+    def _find(self, name: str) -> _Member | None:
+        return self._members.get(name) or self._members.get(f"./{name}")  # as `tar c .` writes it
 
     @functools.cached_property
     def _folders(self) -> set[str]:

@@ -30,7 +30,7 @@ class ZipArchive:
     @functools.cached_property
     def names(self) -> Sequence[str]:
         """The names of all members but folders, in the archive's order."""
-        return [member.filename for member in self._zip.infolist() if not member.is_dir()]
+        return [member.filename for member in self._zip.infolist() if not _is_folder(member)]
 
     def start(self, name: str, length: int) -> bytes:
         """The first bytes of a member, none if it cannot be read."""
@@ -55,23 +55,30 @@ class ZipArchive:
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         """What is under this name, and if nothing is, under it without slashes at its start, as fsspec writes it."""
-        found = self._zip.NameToInfo.get(name) or self._zip.NameToInfo.get(name.lstrip("/"))
+        found = self._find(name) or self._find(name.lstrip("/"))
         if found is not None and _is_link(found):
-            found = self._zip.NameToInfo.get(follow(found.filename, self._link))
-        if found is None or found.is_dir():
+            found = self._find(follow(found.filename, self._link))
+        if found is None or _is_folder(found):
             raise not_found(is_folder=name.strip("/") in self._folders)
         return found
+
+    def _find(self, name: str) -> zipfile.ZipInfo | None:
+        return self._zip.NameToInfo.get(name) or self._zip.NameToInfo.get(f"./{name}")
 
     @functools.cached_property
     def _folders(self) -> set[str]:
         return {name.strip("/") for name in folders_of(self._zip.namelist())}
 
     def _link(self, name: str) -> Link | None:
-        member = self._zip.NameToInfo.get(name)
+        member = self._find(name)
         if member is None or not _is_link(member):
             return None
         with self._zip.open(member) as file:
             return Link(file.read(_MAX_TARGET_BYTES).decode(errors="replace"), symbolic=True)
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith("/")  # zipfile's own test fails for an empty name
 
 
 def _is_link(member: zipfile.ZipInfo) -> bool:

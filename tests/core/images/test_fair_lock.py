@@ -22,7 +22,7 @@ def test_threads_get_it_one_at_a_time_in_the_order_in_which_they_ask() -> None:
         threads = [threading.Thread(target=use, args=(number,)) for number in range(20)]
         for number, thread in enumerate(threads):
             thread.start()
-            while lock._given < number + 2:
+            while len(lock._waiting) <= number:
                 time.sleep(0.001)
         assert order == []
     for thread in threads:

@@ -45,7 +45,7 @@ def test_a_member_whose_name_looks_like_a_url_has_no_reference(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     zip_file(Path("a.zip"), [])
     assert reference("zip", "a::b.jpg", "a.zip") == "zip://a::b.jpg::a.zip"
-    for name in ("x::http://127.0.0.1/a.zip?", "x::zip://y.zip", "x::file:///etc/a.zip", "x::simplecache"):
+    for name in ("x::http://127.0.0.1/a.zip?", "x::zip://y.zip", "x::file:///etc/a.zip", "x::simplecache", ""):
         assert reference("zip", name, "a.zip") is None
 
 
