@@ -42,14 +42,17 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "inputs",
         nargs="+",
-        metavar="IMAGE|FOLDER|TABLE|-",
-        help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
+        metavar="IMAGE|FOLDER|ARCHIVE|TABLE|-",
+        help="image files or URLs, folders, archives (.zip .tar .tar.gz .tar.bz2 .tar.xz, shard-{000..009}.tar), URLs "
+        "of folders (s3://bucket/folder/), quoted patterns of them, one table (.csv .tsv .jsonl .parquet), or - for a "
+        "list of paths on stdin",
     )
     score.add_argument(
         "-r",
         "--recursive",
         action="store_true",
-        help="include subfolders (links to folders are not followed, hidden files are skipped)",
+        help="include subfolders (links to folders are not followed, hidden files are skipped); those of archives "
+        "always are",
     )
     add_exclude_option(score)
     score.add_argument(
@@ -150,6 +153,7 @@ def _score(options: argparse.Namespace) -> int:
                 null=options.null,
                 exclude=options.exclude,
                 base64=options.base64,
+                storage_options=outputs.storage_options,
             )
             check_columns(table, options.path_column, options.columns)
             results = Results.empty(len(images))
@@ -226,14 +230,17 @@ def _scorer(
             exif_transpose=options.exif_transpose,
             max_pixels=options.max_pixels,
             base64=options.base64,
-            calibration=_calibration(options, images, before),
+            calibration=_calibration(options, images, before, storage_options),
             storage_options=storage_options,
         )
     )
 
 
 def _calibration(
-    options: argparse.Namespace, images: list[object], before: Provenance | None
+    options: argparse.Namespace,
+    images: list[object],
+    before: Provenance | None,
+    storage_options: Mapping[str, Any] | None,
 ) -> Sequence[object] | str | None:
     """The images or calibration id named, else the calibration of the earlier run, else a sample of the images."""
     from resmem_plugin.core.engines.calibration import is_calibration_id, sample_of
@@ -246,5 +253,11 @@ def _calibration(
     if len(named) == 1 and is_calibration_id(named[0]):
         return str(named[0])
     return read_inputs(
-        named, path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
+        named,
+        path_column="path",
+        root=None,
+        recursive=options.recursive,
+        null=False,
+        exclude=options.exclude,
+        storage_options=storage_options,
     )[1]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
+from resmem_plugin.core.images.members import archive_protocol
 from resmem_plugin.core.images.sources import is_url, join_root
-from resmem_plugin.jobs.listing import list_folder, matches
+from resmem_plugin.core.sanitize import without_secrets
+from resmem_plugin.jobs.locations import Locations
 from resmem_plugin.jobs.tables import Table, check_format, is_table, read_table
 from resmem_plugin.jobs.text import detect_encoding
 
@@ -23,20 +26,23 @@ def read_inputs(
     null: bool,
     exclude: Sequence[str] = (),
     base64: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> tuple[Table, list[object]]:
     """The table to score, and its images: the table named, or one of all the paths that the inputs name.
 
     Args:
-        inputs: image files and URLs, folders, "-" for a list of paths on standard input, or one table alone.
+        inputs: images, folders, archives, prefixes and patterns, "-" for a list of paths on standard input, or one
+            table alone.
         path_column: the table's column of paths, or the name to give to it.
         root: folder or URL that the relative paths of a table or of the list start from; None: the current folder.
         recursive: search the folders' subfolders too.
         null: the list on standard input is separated by NUL, not by line ends.
         exclude: patterns, as in `fnmatch`, of names or of paths in a folder to leave out.
         base64: the table or the list holds images in base64, not paths.
+        storage_options: for URLs, as `Scorer` takes them.
 
     Raises:
-        OptionError: for inputs that cannot be read, or if all the folders hold no images.
+        OptionError: for inputs that cannot be read or listed, or if all the folders hold no images.
 
     Warns:
         SkippedFilesWarning: for a folder of which files were left out, or that holds no images while others do.
@@ -46,9 +52,13 @@ def read_inputs(
     if base64 and (root or not (tables or list(inputs) == ["-"])):
         raise OptionError("--base64 is for the column of a table, or a list on standard input, without --root")
     if not tables:
-        if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
+        if (
+            len(inputs) == 1 and archive_protocol(inputs[0]) is None
+        ):  # among others it is an image that fails, as in `resmem score photos/*`
             check_format(inputs[0])
-        paths = _all_paths(inputs, root=root, recursive=recursive, null=null, exclude=exclude)
+        paths = _all_paths(
+            inputs, root=root, recursive=recursive, null=null, exclude=exclude, storage_options=storage_options
+        )
         return Table([path_column], [paths], formula_prefixes={0: "./"}), list(paths)
     if len(inputs) > 1:
         raise OptionError(f"{tables[0]} cannot be combined with other inputs, which lack its columns: score it alone")
@@ -70,47 +80,37 @@ def _image(value: object, root: str | None) -> object:
 
 
 def _all_paths(
-    inputs: Sequence[str], *, root: str | None, recursive: bool, null: bool, exclude: Sequence[str]
+    inputs: Sequence[str],
+    *,
+    root: str | None,
+    recursive: bool,
+    null: bool,
+    exclude: Sequence[str],
+    storage_options: Mapping[str, Any] | None,
 ) -> list[str]:
     paths: list[str] = []
     empty: list[str] = []
     others = False
-    for given in inputs:
-        if given != "-" and not is_url(given) and os.path.isdir(given):
-            listing = list_folder(given, recursive, exclude)
-            paths += listing.found
-            left_out = listing.skipped.text()
-            if not listing.found:
-                hint = "" if recursive else " (--recursive includes its subfolders)"
-                empty.append(f"no images in the folder {given}{hint}{left_out and f'; {left_out}'}")
-            elif listing.skipped.is_notable:
-                warn(f"{given}: {left_out}; name them themselves to score them", SkippedFilesWarning)
-        else:
-            others = True
-            paths += _listed(root, null=null) if given == "-" else _named(given, exclude)
+    with contextlib.closing(Locations(storage_options, recursive=recursive, exclude=exclude)) as locations:
+        for given in locations.expand(inputs):
+            listed = None if given == "-" else locations.list_images(given)
+            if listed is None:
+                others = True
+                paths += _listed(root, null=null) if given == "-" else [given]
+                continue
+            paths += listed.found
+            shown = without_secrets(given)
+            left_out = listed.skipped.text()
+            if not listed.found:
+                hint = " (--recursive includes its subfolders)" if listed.is_flat else ""
+                empty.append(f"no images in the {listed.kind} {shown}{hint}{left_out and f'; {left_out}'}")
+            elif listed.skipped.is_notable:
+                warn(f"{shown}: {left_out}; name them themselves to score them", SkippedFilesWarning)
     if empty and not paths and not others:
         raise OptionError("; ".join(empty))
     for message in empty:
         warn(message, SkippedFilesWarning)
     return paths
-
-
-def _named(given: str, exclude: Sequence[str]) -> list[str]:
-    """The image that is named, or the files that match a pattern that the shell was not given to expand.
-
-    What has brackets alone and matches nothing is the name of a missing image.
-    """
-    if is_url(given) or os.path.lexists(given):
-        return [given]
-    if given.endswith(("/", os.sep)):
-        raise OptionError(f"there is no folder {given}: correct its path")
-    found = sorted(path for path in glob.glob(given, recursive=True) if os.path.isfile(path))
-    if not found and not {"*", "?"} & set(given):
-        return [given]
-    found = [path for path in found if not matches(path, exclude)]
-    if not found:
-        raise OptionError(f"no file matches {given}{' that --exclude leaves' if exclude else ''}: correct the pattern")
-    return found
 
 
 def _listed(root: str | None, *, null: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ import fnmatch
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Skipped:
         leftovers: other leftovers, by name.
         hidden: files and folders whose name starts with a dot.
         excluded: files and folders that the user excludes.
+        replaced: members of an archive whose name a later one has too.
+        unnamed: members of an archive whose name, in a reference, would be that of another file.
     """
 
     suffixes: Counter[str] = field(default_factory=Counter)
@@ -39,11 +41,14 @@ class Skipped:
     leftovers: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
     excluded: int = 0
+    replaced: int = 0
+    unnamed: int = 0
 
     @property
     def is_notable(self) -> bool:
         """Whether there is more to tell than the file that every file manager leaves in every folder."""
-        return bool(self.suffixes or self.folders or self.hidden or self.excluded or "._*" in self.leftovers)
+        counts = (self.hidden, self.excluded, self.replaced, self.unnamed)
+        return bool(self.suffixes or self.folders or any(counts) or "._*" in self.leftovers)
 
     def text(self) -> str:
         """It all in words: `3 files left out: 2 .txt, 1 without a suffix; 12 in @eaDir; 3 hidden`, "" for nothing."""
@@ -54,6 +59,8 @@ class Skipped:
             parts.append(_counts(self.leftovers))
         parts += [f"{self.hidden} hidden"] if self.hidden else []
         parts += [f"{self.excluded} excluded"] if self.excluded else []
+        parts += [f"{self.replaced} replaced by a later file of the same name"] if self.replaced else []
+        parts += [f"{self.unnamed} whose name would be read as a URL"] if self.unnamed else []
         if not parts:
             return ""
         number = self.suffixes.total()
@@ -63,10 +70,19 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images in a folder, sorted, and what was left out."""
+    """The images in a folder, an archive or a prefix.
+
+    Attributes:
+        found: their references.
+        skipped: what was left out.
+        kind: of what was listed, in a word.
+        is_flat: its subfolders were not listed.
+    """
 
     found: list[str]
     skipped: Skipped
+    kind: str = "folder"
+    is_flat: bool = False
 
 
 def list_folder(folder: str, recursive: bool, exclude: Sequence[str] = ()) -> Listing:
@@ -98,7 +114,57 @@ def list_folder(folder: str, recursive: bool, exclude: Sequence[str] = ()) -> Li
                 found.append(path)
             else:
                 skipped.suffixes[suffix] += 1
-    return Listing(found, skipped)
+    return Listing(found, skipped, is_flat=not recursive)
+
+
+class Selection:
+    """Chooses the images among names with folders in them, by the rules of `list_folder`.
+
+    Args:
+        exclude: patterns, as in `fnmatch`, of names or of paths to leave out.
+
+    Attributes:
+        skipped: what was left out so far.
+    """
+
+    def __init__(self, exclude: Sequence[str] = ()) -> None:
+        self.skipped = Skipped()
+        self._exclude = exclude
+        self._suffixes = readable_suffixes()
+        self._folders: dict[str, str | None] = {}
+
+    def takes(self, name: str, start: Callable[[int], bytes]) -> bool:
+        """Whether a file is chosen; it is counted if it is not.
+
+        Args:
+            name: with its folders, separated by `/`.
+            start: called for a file without a suffix, with a number: that many bytes from its start.
+        """
+        *folders, last = [part for part in name.split("/") if part not in ("", ".", "..")] or [name]
+        inside = ""
+        for folder in folders:
+            if inside + folder not in self._folders:
+                self._folders[inside + folder] = self._left_out(inside, folder)
+            leftover = self._folders[inside + folder]
+            if leftover is not None:
+                self.skipped.folders.update({leftover: 1} if leftover else {})
+                return False
+            inside += f"{folder}/"
+        if _is_leftover(last, self.skipped) or _is_excluded(inside, last, self._exclude, self.skipped):
+            return False
+        suffix = Path(last).suffix.lower()
+        if suffix in self._suffixes or (not suffix and starts_like_image(start(PREFIX_BYTES))):
+            return True
+        self.skipped.suffixes[suffix] += 1
+        return False
+
+    def _left_out(self, inside: str, folder: str) -> str | None:
+        """None for a folder that is entered, the name of a leftover, "" for one that is hidden or excluded."""
+        if folder.lower() in _LEFTOVER_FOLDERS:
+            return folder
+        self.skipped.hidden += folder.startswith(".")
+        is_out = folder.startswith(".") or _is_excluded(inside, folder, self._exclude, self.skipped)
+        return "" if is_out else None
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:

@@ -154,7 +154,7 @@ class Outputs:
         if len(ranked) > _GALLERY_SIZE:
             ranked = ranked[: _GALLERY_SIZE // 2] + ranked[-_GALLERY_SIZE // 2 :]
             title = f"Memorability: the {_GALLERY_SIZE // 2} most and the {_GALLERY_SIZE // 2} least memorable"
-        cards = [Card(images[row], float(scores[row]), results.errors.get(row)) for row in ranked + failed]
+        cards = [Card(images[row], float(scores[row]), results.errors.get(row), row) for row in ranked + failed]
         try:
             Gallery(
                 cards,

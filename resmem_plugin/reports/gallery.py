@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ class Card:
         image: a path, URL, encoded bytes, PIL image or uint8 array.
         memorability: its score, or NaN.
         error: why it has no score, shown in place of the image; None if it has one.
+        row: of its table: images are read by row, which for a compressed archive's members is the archive's order.
 
     Examples:
         >>> from resmem_plugin.reports.gallery import Card
@@ -42,6 +43,7 @@ class Card:
     image: object
     memorability: float
     error: str | None = None
+    row: int = field(default=0, repr=False, compare=False)
 
 
 class Gallery:
@@ -130,7 +132,9 @@ class Gallery:
         reader = ImageReader(decode="fast", exif_transpose=True, **self._reader_options)
         threads = ThreadPoolExecutor()
         try:
-            return list(threads.map(lambda card: _figure(card, reader), self.cards))
+            order = sorted(range(len(self.cards)), key=lambda number: self.cards[number].row)
+            figures = threads.map(lambda number: _figure(self.cards[number], reader), order)
+            return [figure for _, figure in sorted(zip(order, figures, strict=True), key=lambda pair: pair[0])]
         finally:
             threads.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C do not wait for a server that hangs
             reader.close()
@@ -147,7 +151,9 @@ class _Figure:
 
     @property
     def short_name(self) -> str:
-        return self.name.replace("\\", "/").rpartition("/")[2]
+        is_member = self.name.startswith(("zip://", "tar://"))
+        name = self.name.rpartition("::")[0] if is_member else self.name  # of an archive
+        return name.replace("\\", "/").rpartition("/")[2]
 
 
 def _figure(card: Card, reader: ImageReader) -> _Figure:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from tests.corpus.archives import bare
 from tests.corpus.contents import (
     animated,
     archive,
@@ -95,7 +96,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "HTML": (lambda: b"<!DOCTYPE html><html><body>404 Not Found</body></html>", NO_IMAGE),
     "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', NO_IMAGE),
     "PDF": (lambda: b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n", NO_IMAGE),
-    "zip": (archive, NO_IMAGE),
+    "zip": (archive, bare("zip")),
     "git-lfs pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", NO_IMAGE),
     "zeros": (lambda: bytes(10_000), NO_IMAGE),
     "HEIC": (

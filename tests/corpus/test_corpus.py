@@ -30,13 +30,16 @@ from resmem_plugin.core.engines.base import Engine
 from resmem_plugin.core.engines.pytorch.engine import PyTorchEngine
 from resmem_plugin.core.errors import ClippedImagesWarning, FailedImagesWarning, ThumbnailsWarning
 from resmem_plugin.core.images.reader import ImageReader, to_rgb
+from tests.corpus.archives import ARCHIVE_KINDS
 from tests.corpus.encoded import ENCODED_KINDS
 from tests.corpus.kinds import Kind
 from tests.corpus.objects import OBJECT_KINDS
 from tests.corpus.paths import PATH_KINDS
 from tests.models import Red
 
-KINDS = ENCODED_KINDS | OBJECT_KINDS | PATH_KINDS  # those that change at the end: no front end has read so far by then
+KINDS = (
+    ENCODED_KINDS | OBJECT_KINDS | ARCHIVE_KINDS | PATH_KINDS
+)  # those that change at the end: no front end has read so far by then
 LONGEST_S = 60  # for all of them through one front end
 
 NOT_FILES = {*OBJECT_KINDS, "path object without a name"}
@@ -47,6 +50,7 @@ NOT_IN_FIFTYONE = {
     "name of other bytes than UTF-8",
     "name without a suffix",  # by which it knows images
     "empty name",
+    *ARCHIVE_KINDS,  # by whose suffix it takes them for media of an unknown kind
     *(name for name in PATH_KINDS if name.startswith("file URL")),
 }
 

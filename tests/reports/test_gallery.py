@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gzip
+import io
 import math
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import pytest
 from PIL import Image
 
 from resmem_plugin import Scorer
+from resmem_plugin.core.images import tar_archive
 from resmem_plugin.reports.gallery import Card, Gallery
+from tests.archive_files import png, tar_file
 from tests.conftest import flat
 from tests.sample_images import ENCODED
 
@@ -91,3 +96,23 @@ def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_repr() -> None:
     assert ".save(path)" in repr(Gallery([]))
+
+
+def test_members_of_an_archive_are_shown_by_their_names_and_read_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tar_archive, "MAX_KEPT_BYTES", 1)
+    path = tar_file(tmp_path / "a.tar.gz", [(f"d/{number}.png", png(number)) for number in range(40)])
+    rewinds = []
+    original = gzip.GzipFile.seek
+
+    def seek(self: gzip.GzipFile, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET and offset < original(self, 0, io.SEEK_CUR):
+            rewinds.append(offset)
+        return original(self, offset, whence)
+
+    monkeypatch.setattr(gzip.GzipFile, "seek", seek)
+    rows = [*range(39, 0, -2), *range(0, 40, 2)]
+    page = Gallery([Card(f"tar://d/{row}.png::{path}", row / 40, row=row) for row in rows])._repr_html_()
+    assert re.findall(r"</b>(\d+)\.png</figcaption>", page) == [str(row) for row in rows]
+    assert len(rewinds) < 20

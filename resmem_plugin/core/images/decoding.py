@@ -22,6 +22,7 @@ from PIL import Image, JpegImagePlugin
 
 from resmem_plugin.core import settings
 from resmem_plugin.core.errors import ImageError, OptionError, UnreadableImageError, UnsupportedImageError
+from resmem_plugin.core.images.members import START_BYTES, archive_advice
 
 NEEDS_MEMORY = "it needs more memory than is available: scale it down, or decode fewer at once with num_workers"
 
@@ -261,6 +262,9 @@ def _unidentified_reason(
         )
     if matching:
         return f"it starts like {' and like '.join(matching)}: replace it with an intact copy, or convert it to PNG"
+    advice = archive_advice(content[:START_BYTES])
+    if advice is not None:
+        return advice
     details = "; ".join([f"it starts with {content[:PREFIX_BYTES]!r}", *unavailable])
     return f"not an image that Pillow can read ({details}): convert it to JPEG or PNG, or leave it out"
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import yarl
@@ -33,6 +33,8 @@ _VALID = r"(?:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
 _LOCATION = re.compile(_VALID)
 _ENCODED = re.compile(r"https?://[A-Za-z0-9.:@~_%!$&'()*+,;=\[\]-]+[/?]" + _VALID)
 
+_Result = TypeVar("_Result")
+
 
 def options(limits: Limits, url: str) -> dict[str, Any]:
     """Options for fsspec's HTTPFileSystem. A caller's `client_kwargs` take precedence over these limits."""
@@ -44,7 +46,7 @@ def is_encoded(url: str) -> bool:
     return _ENCODED.fullmatch(url) is not None
 
 
-def retry(read: Callable[[], bytes]) -> bytes:
+def retry(read: Callable[[], _Result]) -> _Result:
     """Call `read`, and again after a transient failure: at most `MAX_ATTEMPTS` times, with exponential back-off.
 
     Transient are responses of 5xx, 408, 425 and 429, dropped connections and truncated bodies. A timeout is not

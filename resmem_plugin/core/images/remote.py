@@ -7,11 +7,10 @@ import os
 import re
 import sys
 import threading
-import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from resmem_plugin.core.errors import (
     ImageError,
@@ -20,9 +19,14 @@ from resmem_plugin.core.errors import (
     UnsupportedImageError,
 )
 from resmem_plugin.core.images import urls
+from resmem_plugin.core.images.fair_lock import FairLock
 from resmem_plugin.core.images.limits import Limits
+from resmem_plugin.core.images.members import check_archive
 from resmem_plugin.core.images.storage_options import for_filesystem
 from resmem_plugin.core.sanitize import printable, shortened, without_secrets
+
+if TYPE_CHECKING:
+    from resmem_plugin.core.images.members import Archive
 
 MAX_CONNECTIONS = 16
 """Images that a reader fetches at once over http(s), whatever the number of threads: servers block more."""
@@ -30,7 +34,9 @@ MAX_CONNECTIONS = 16
 _MAX_OPEN_ARCHIVES = 8
 _HTTP = ("http", "https")
 _REFUSED = re.compile(r"(?:^|::)(reference|dask)(?:://|::)")  # they follow instructions in a file, or from a scheduler
-_ENCRYPTED = 0x1
+_ARCHIVES = ("zip", "tar")
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class RemoteReader:
     storage_options: Mapping[str, Any] | None = None
     limits: Limits = field(default_factory=Limits.from_environment)
     _archives: OrderedDict[str, Any] = field(default_factory=OrderedDict, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lock: FairLock = field(default_factory=FairLock, repr=False, compare=False)
     _slots: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(MAX_CONNECTIONS), repr=False, compare=False
     )
@@ -62,36 +68,58 @@ class RemoteReader:
         if urls.is_data(url):
             return urls.data_content(url, self.limits)
         chain = urls.chain(url)
+        content = self._attempt(chain, lambda: self._read(chain))
+        if len(content) > self.limits.max_bytes:
+            raise self.limits.exceeded()
+        return content
+
+    def open_archive(self, protocol: str, url: str) -> Archive:
+        """The archive of kind "zip" or "tar" at a path or URL, to be closed by the caller.
+
+        Raises:
+            ImageError: if it cannot be read, or is damaged.
+        """
+        chain = [f"{protocol}://", *urls.chain(url)]
+        return self._attempt(chain, lambda: self._open_archive(chain))
+
+    def list_with(self, url: str, listed: Callable[[Any, str], _Result]) -> _Result:
+        """What a function finds with the filesystem of a URL and the path in it.
+
+        Raises:
+            ImageError: if it fails.
+        """
+        chain = urls.chain(url)
+        return self._attempt(chain, lambda: listed(*self._open(chain)))
+
+    def _attempt(self, chain: list[str], work: Callable[[], _Result]) -> _Result:
+        """The result of reading from a URL; over http(s) it is tried again. All that fails becomes an `ImageError`."""
         refused = _REFUSED.search("::".join(chain)) if len(chain) > 1 else _REFUSED.match(chain[0])
         if refused:
             raise UnsupportedImageError(f"unsupported URL scheme {refused[1]}://: give the URL of the image itself")
         try:
-            content = self._read_http(chain) if urls.scheme(chain[-1]) in _HTTP else self._read(chain)
+            return self._retried(work) if urls.scheme(chain[-1]) in _HTTP else work()
         except ImageError:
             raise
-        except (FileNotFoundError, KeyError) as error:  # a zip without the member raises KeyError
+        except (FileNotFoundError, KeyError) as error:  # fsspec's zip without the member raises KeyError
             raise ImageNotFoundError(
                 f"nothing at this URL: check its spelling, and that it is reachable ({_first_line(error)})"
             ) from error
         except ImportError as error:
             raise UnreadableImageError(f"this kind of URL needs another package: {_first_line(error)}") from error
-        except zipfile.BadZipFile as error:
-            raise UnreadableImageError(
-                f"its archive is damaged, or no zip ({_first_line(error)}): replace it with an intact copy"
-            ) from error
         except Exception as error:  # each filesystem raises its own package's errors
             raise UnreadableImageError(
                 f"could not be fetched ({type(error).__name__}: {_first_line(error)}): check the URL, and try again"
             ) from error
-        if len(content) > self.limits.max_bytes:
-            raise self.limits.exceeded()
-        return content
 
-    def _read_http(self, chain: list[str]) -> bytes:
+    def _retried(self, work: Callable[[], _Result]) -> _Result:
         from resmem_plugin.core.images import http  # here: it needs aiohttp
 
+        def attempt() -> _Result:
+            with self._slots:
+                return work()
+
         try:
-            return http.retry(lambda: self._with_slot(chain))
+            return http.retry(attempt)
         except ImageError:
             raise
         except Exception as error:
@@ -99,10 +127,6 @@ class RemoteReader:
             if image_error is None:
                 raise
             raise image_error from error
-
-    def _with_slot(self, chain: list[str]) -> bytes:
-        with self._slots:
-            return self._read(chain)
 
     def _read(self, chain: list[str]) -> bytes:
         if len(chain) > 1:
@@ -118,20 +142,40 @@ class RemoteReader:
     def _read_chained(self, chain: list[str]) -> bytes:
         """Read `zip://member::archive`, opening each archive once: fsspec would open it for every member."""
         protocol, separator, member = chain[0].partition("://")
-        _check_archive(chain[-1])
+        check_archive(chain[-1])
         if not separator:  # `simplecache::https://...`: nothing to open once
             return self._read_cached(chain)
         archive = [f"{protocol}://", *chain[1:]]
         key = "::".join(archive)
-        with self._lock:  # one at a time: archives are not safe to read from several threads
+        with self._lock:  # one at a time, in turn: archives are not safe for threads, and best read in order
             if key not in self._archives:
-                self._archives[key] = self._open(archive)[0]
+                is_own = protocol in _ARCHIVES
+                self._archives[key] = self._open_archive(archive) if is_own else self._open(archive)[0]
             self._archives.move_to_end(key)
             while len(self._archives) > _MAX_OPEN_ARCHIVES:
                 _close(self._archives.popitem(last=False)[1])
-            if protocol == "zip":
-                self._check_member(self._archives[key].info(member))
+            if protocol in _ARCHIVES:
+                content: bytes = self._archives[key].read(member, self.limits)
+                return content
             return self._read_capped(self._archives[key], member)
+
+    def _open_archive(self, chain: list[str]) -> Archive:
+        """The archive of `zip://::archive`."""
+        from resmem_plugin.core.images.tar_archive import TarArchive
+        from resmem_plugin.core.images.zip_archive import ZipArchive
+
+        check_archive(chain[-1])
+        file: IO[bytes]
+        if len(chain) == 2 and (urls.scheme(chain[1]) or "file") == "file":
+            file = open(urls.file_path(chain[1]), "rb")  # noqa: SIM115 (the archive closes it)
+        else:
+            filesystem, path = self._open(chain, 1)
+            file = filesystem.open(path)
+        try:
+            return ZipArchive(file) if chain[0].startswith("zip:") else TarArchive(file)
+        except BaseException:
+            file.close()
+            raise
 
     def _read_cached(self, chain: list[str]) -> bytes:
         """Read through one of fsspec's caches, and remove a partial download, which it would reuse as if complete."""
@@ -143,16 +187,16 @@ class RemoteReader:
                 _evict_partial(filesystem, path)
                 raise
 
-    def _open(self, chain: list[str]) -> tuple[Any, str]:
-        """The outermost filesystem of a chain and the path in it, as from `fsspec.url_to_fs`, which splits at any `::`.
+    def _open(self, chain: list[str], start: int = 0) -> tuple[Any, str]:
+        """The filesystem at a position of a chain, and the path in it, as from `fsspec.url_to_fs`.
 
-        A path that has a `::` itself is handed on as an open file: fsspec would split it too.
+        A path that has a `::` itself is handed on as an open file: fsspec splits at any `::`.
         """
         import fsspec  # here: local files do not need it, and FiftyOne does not install it
 
         path = ""
         target: dict[str, Any] = {}
-        for position in reversed(range(len(chain))):
+        for position in reversed(range(start, len(chain))):
             url, inner = chain[position], path
             innermost = position == len(chain) - 1
             protocol = urls.scheme(url) or ("file" if innermost else url)
@@ -165,7 +209,7 @@ class RemoteReader:
             if url == f"{protocol}://" and url != chain[position]:  # `simplecache::`
                 path = inner
             options = {**self._options(chain, position, kind), **kind._get_kwargs_from_urls(url), **target}
-            if "::" in path and position and chain[position - 1].startswith(("zip://", "tar://")):
+            if "::" in path and position > start and chain[position - 1].startswith(("zip://", "tar://")):
                 target = {"fo": fsspec.filesystem(protocol, **options).open(path)}
             else:
                 target = {"target_options": options, "target_protocol": protocol, "fo": path}
@@ -188,31 +232,11 @@ class RemoteReader:
         """At most one byte more of a file than allowed."""
         return bytes(filesystem.cat_file(path, start=0, end=self.limits.max_bytes + 1))
 
-    def _check_member(self, member: Mapping[str, Any]) -> None:
-        """Refuse a member of an archive that cannot be read within the limits."""
-        if member["type"] != "file":
-            raise UnreadableImageError("a folder in its archive, not an image: name the files in it")
-        if member["size"] > self.limits.max_bytes:
-            raise self.limits.exceeded()
-        if member.get("flag_bits", 0) & _ENCRYPTED:
-            raise UnreadableImageError("encrypted in its archive: unpack it with its password, and score the file")
-        if member.get("compress_type", zipfile.ZIP_STORED) not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise UnreadableImageError(
-                "compressed in its archive by another method than deflate, which cannot be limited: unpack it first"
-            )
-
     def close(self) -> None:
         """Close the archives; they are opened again when they are needed."""
         with self._lock:
             while self._archives:
                 _close(self._archives.popitem()[1])
-
-
-def _check_archive(archive: str) -> None:
-    """Refuse a local archive that is a pipe or a device: opening it would block."""
-    path = urls.file_path(archive) if urls.is_file(archive) else archive
-    if urls.scheme(path) is None and os.path.exists(path) and not os.path.isfile(path):
-        raise UnreadableImageError("its archive is not a regular file: name the archive's file")
 
 
 def _evict_partial(filesystem: Any, path: str) -> None:
@@ -224,7 +248,8 @@ def _evict_partial(filesystem: Any, path: str) -> None:
 
 
 def _close(filesystem: Any) -> None:
-    filesystem.clear_instance_cache()  # otherwise fsspec returns the closed one again
+    if hasattr(filesystem, "clear_instance_cache"):
+        filesystem.clear_instance_cache()  # otherwise fsspec returns the closed one again
     if hasattr(filesystem, "close"):
         filesystem.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from resmem_plugin.core.errors import ImageNotFoundError, UnreadableImageError
 from resmem_plugin.core.images import urls
+from resmem_plugin.core.images.members import advice_for, archive_protocol
 from resmem_plugin.core.images.near_names import NearNames
 from resmem_plugin.core.images.remote import RemoteReader
 from resmem_plugin.core.sanitize import printable, shortened, without_secrets
@@ -91,9 +92,9 @@ class Sources:
 
 def _read_file(path: str | bytes, near: NearNames) -> bytes:
     try:
-        _check_file(os.stat(path))  # first: opening some devices has side effects
+        _check_file(os.stat(path), path)  # first: opening some devices has side effects
         with open(path, "rb", opener=_open_nonblocking) as file:
-            _check_file(os.fstat(file.fileno()))  # again: it may have been replaced
+            _check_file(os.fstat(file.fileno()), path)  # again: it may have been replaced
             content = file.read()
     except UnreadableImageError:
         raise
@@ -126,11 +127,13 @@ def _open_nonblocking(path: str | bytes, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _check_file(status: os.stat_result) -> None:
+def _check_file(status: os.stat_result, path: str | bytes) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableImageError("a folder, not an image: give the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableImageError("not a regular file (a pipe or a device): copy its content to a file")
+    if status.st_size > MAX_FILE_BYTES and isinstance(path, str) and (protocol := archive_protocol(path)):
+        raise UnreadableImageError(advice_for(protocol))
     if status.st_size > MAX_FILE_BYTES:
         raise UnreadableImageError(
             f"a file of {status.st_size:,} bytes, more than the limit of {MAX_FILE_BYTES:,}: scale it down"

@@ -119,6 +119,10 @@ def test_a_zip_archive_over_http(web: WebServer) -> None:
         reader.read(f"zip://b.jpg::{web.url('a.zip')}")
     with pytest.raises(UnreadableImageError, match="500"):
         reader.read(f"zip://a.jpg::{web.url('always/500')}")
+    whole = web.url("whole/a.zip")
+    with pytest.raises(UnreadableImageError, match="sends no parts of files: put simplecache:: before its URL"):
+        reader.read(f"zip://a.jpg::{whole}")
+    assert reader.read(f"zip://a.jpg::simplecache::{whole}") == IMAGE
     reader.close()
 
 
