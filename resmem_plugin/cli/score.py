@@ -43,7 +43,8 @@ def add_command(commands: Any) -> None:
         "inputs",
         nargs="+",
         metavar="IMAGE|FOLDER|TABLE|-",
-        help="image files or URLs, folders, one table (.csv .tsv .jsonl .parquet), or - for a list of paths on stdin",
+        help="image files or URLs, folders, one table (.csv .tsv .json .jsonl, each also .gz .bz2 .xz; .parquet, a "
+        "folder of them; .feather .arrow .orc .xlsx), a list of paths (.txt .lst), or - for one on stdin",
     )
     score.add_argument(
         "-r",
@@ -53,11 +54,12 @@ def add_command(commands: Any) -> None:
     )
     add_exclude_option(score)
     score.add_argument(
-        "-0", "--null", action="store_true", help="paths on stdin are separated by NUL, as in find -print0"
+        "-0", "--null", action="store_true", help="paths of the list are separated by NUL, as in find -print0"
     )
     score.add_argument(
         "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
     )
+    score.add_argument("--sheet", metavar="NAME", help="the workbook's sheet (default: the first that is not hidden)")
     score.add_argument(
         "--root", metavar="FOLDER", help="base of relative paths in a table or list (default: current folder)"
     )
@@ -138,6 +140,7 @@ def _score(options: argparse.Namespace) -> int:
                 recursive=options.recursive,
                 null=options.null,
                 exclude=options.exclude,
+                sheet=options.sheet,
             )
             check_columns(table, options.path_column)
             results = Results.empty(len(images))

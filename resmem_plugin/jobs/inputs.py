@@ -1,17 +1,17 @@
-"""The inputs of a job: images, folders of images, a list on standard input, or a table."""
+"""The inputs of a job: images, folders of images, a list of paths, or a table."""
 
 from __future__ import annotations
 
 import glob
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
 from resmem_plugin.core.images.sources import is_url, join_root
+from resmem_plugin.jobs.formats import check_format, is_list
 from resmem_plugin.jobs.listing import list_folder, matches
-from resmem_plugin.jobs.tables import Table, check_format, is_table, read_table
-from resmem_plugin.jobs.text import detect_encoding
+from resmem_plugin.jobs.path_list import read_path_list
+from resmem_plugin.jobs.tables import Table, is_table, read_table
 
 
 def read_inputs(
@@ -22,16 +22,19 @@ def read_inputs(
     recursive: bool,
     null: bool,
     exclude: Sequence[str] = (),
+    sheet: str | None = None,
 ) -> tuple[Table, list[object]]:
     """The table to score, and its images: the table named, or one of all the paths that the inputs name.
 
     Args:
-        inputs: image files and URLs, folders, "-" for a list of paths on standard input, or one table alone.
+        inputs: image files and URLs, folders, "-" for a list of paths on standard input; or one table alone, which may
+            be a folder of parquet files; or one list of paths alone, a .txt or .lst file.
         path_column: the table's column of paths, or the name to give to it.
         root: folder or URL that the relative paths of a table or of the list start from; None: the current folder.
         recursive: search the folders' subfolders too.
-        null: the list on standard input is separated by NUL, not by line ends.
+        null: the list is separated by NUL, not by line ends.
         exclude: patterns, as in `fnmatch`, of names or of paths in a folder to leave out.
+        sheet: of a workbook; None: the first.
 
     Raises:
         OptionError: for inputs that cannot be read, or if all the folders hold no images.
@@ -40,17 +43,25 @@ def read_inputs(
         SkippedFilesWarning: for a folder of which files were left out, or that holds no images while others do.
     """
     root = os.path.expanduser(root) if root else None  # a shell leaves the ~ of --root=~/photos
-    tables = [path for path in inputs if is_table(path) and not is_url(path) and not os.path.isdir(path)]
+    tables = [path for path in inputs if not is_url(path) and is_table(path)]
     if not tables:
-        if len(inputs) == 1:  # among others it is an image that fails, as in `resmem score photos/*`
+        if sheet is not None:
+            raise OptionError("--sheet chooses a sheet of an .xlsx workbook: name one")
+        is_one_file = len(inputs) == 1 and not is_url(inputs[0]) and not os.path.isdir(inputs[0])
+        if is_one_file:  # among others it is an image that fails, as in `resmem score photos/*`
             check_format(inputs[0])
-        paths = _all_paths(inputs, root=root, recursive=recursive, null=null, exclude=exclude)
+        if is_one_file and is_list(inputs[0]):
+            paths = read_path_list(inputs[0], root, null=null)
+        else:
+            paths = _all_paths(inputs, root=root, recursive=recursive, null=null, exclude=exclude)
         return Table([path_column], [paths], formula_prefixes={0: "./"}), list(paths)
     if len(inputs) > 1:
         raise OptionError(f"{tables[0]} cannot be combined with other inputs, which lack its columns: score it alone")
-    if not os.path.isfile(tables[0]):
+    if not os.path.exists(tables[0]):
         raise OptionError(f"there is no table {tables[0]}: correct its path")
-    table = read_table(tables[0])
+    table = read_table(tables[0], sheet=sheet)
+    if not table.names:
+        raise OptionError(f"{tables[0]} has neither columns nor rows: write the table again")
     if table.names.count(path_column) != 1:
         raise OptionError(
             f"{tables[0]} has no unique column {path_column!r}: choose one with --path-column from "
@@ -60,7 +71,7 @@ def read_inputs(
 
 
 def _image(value: object, root: str | None) -> object:
-    if value == "":
+    if isinstance(value, str) and not value:  # pandas' missing value is equal to nothing, nor unequal
         return None
     return join_root(root, value) if root else value
 
@@ -83,7 +94,7 @@ def _all_paths(
                 warn(f"{given}: {left_out}; name them themselves to score them", SkippedFilesWarning)
         else:
             others = True
-            paths += _listed(root, null=null) if given == "-" else _named(given, exclude)
+            paths += read_path_list("-", root, null=null) if given == "-" else _named(given, exclude)
     if empty and not paths and not others:
         raise OptionError("; ".join(empty))
     for message in empty:
@@ -107,30 +118,3 @@ def _named(given: str, exclude: Sequence[str]) -> list[str]:
     if not found:
         raise OptionError(f"no file matches {given}{' that --exclude leaves' if exclude else ''}: correct the pattern")
     return found
-
-
-def _listed(root: str | None, *, null: bool) -> Iterator[str]:
-    """The paths of the list on standard input."""
-    if sys.stdin is None:
-        raise OptionError("standard input is closed: name the images, or pipe a list of paths")
-    content = _as_utf8(sys.stdin.buffer.read(), null=null)
-    lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
-    paths = (os.fsdecode(line) for line in lines if line)
-    yield from (str(join_root(root, path)) if root else path for path in paths)
-
-
-def _as_utf8(content: bytes, *, null: bool) -> bytes:
-    """A list without its byte-order mark, and UTF-16 and UTF-32 as UTF-8; other bytes are names of files as they are.
-
-    Without a mark, zeros are separators if the list is separated by NUL, not a sign of UTF-16.
-    """
-    encoding, mark = detect_encoding(content)
-    if encoding == "utf-8" or (null and not mark):
-        return content[mark:]
-    try:
-        return content[mark:].decode(encoding).encode()
-    except UnicodeDecodeError as error:
-        raise OptionError(
-            f"the list on standard input starts as {encoding.upper()}, but is none: write it in UTF-8, in PowerShell "
-            "with `| Out-File -Encoding utf8 list.txt`"
-        ) from error

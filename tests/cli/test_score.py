@@ -146,7 +146,7 @@ def test_ctrl_c_prints_the_completed_scores(many_paths: Path, expected_scores: d
         (["images/*.gif"], 2),
         (["images", "--exclude", "*"], 2),
         (["nothere/", "images/a.png"], 2),
-        (["images/notes.txt"], 2),
+        (["none.txt"], 2),
     ],
 )
 def test_exit_codes_of_folders_and_patterns(
