@@ -69,7 +69,8 @@ def require_pyarrow() -> None:
 def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    is_default = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    return frame if is_default else frame.reset_index()
 
 
 def _read_ipc(path: str | os.PathLike[str]) -> Any:

@@ -67,7 +67,7 @@ def read_parquet_folder(folder: str) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     tables = []
     for part in parts:
         try:
-            tables.append(pq.read_table(part, partitioning=None))
+            tables.append(_with_index(pq.read_table(part, partitioning=None)))
         except (ValueError, OSError) as error:
             raise OptionError(f"{part} is not a parquet file that can be read: {error}") from error
         tables[-1] = _with_columns_of(tables[0], tables[-1], part)
@@ -129,6 +129,18 @@ def _is_part(file: str) -> bool:
             return opened.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
+
+
+def _with_index(table: Any) -> Any:
+    """A part with a column for an index that pandas stored as a range: all parts together have none."""
+    import pyarrow as pa
+
+    stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
+    if not any(isinstance(index, dict) and index.get("name") is not None for index in stored):
+        return table
+    frame, metadata = to_frame(table)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return table.replace_schema_metadata({**metadata, **table.schema.metadata})
 
 
 def _with_columns_of(first: Any, table: Any, part: str) -> Any:
