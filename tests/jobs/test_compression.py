@@ -5,10 +5,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs import compression
@@ -34,6 +37,15 @@ def test_every_truncation_and_every_flipped_byte_of_the_middle_is_refused(suffix
         path.write_bytes(packed[:place] + bytes([packed[place] ^ 255]) + packed[place + 1 :])
         with pytest.raises(OptionError, match=r"a\.csv\S+ is (\w+ that is cut short|damaged)"):
             read_content(path, suffix)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=3), st.sampled_from(sorted(COMPRESS)))
+def test_any_bytes_in_any_number_of_members_come_out_unchanged(members: list[bytes], suffix: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a.csv{suffix}"
+        path.write_bytes(b"".join(map(COMPRESS[suffix], members)))
+        assert read_content(path, suffix) == b"".join(members)
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
