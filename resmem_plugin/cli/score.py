@@ -44,8 +44,9 @@ def add_command(commands: Any) -> None:
         nargs="+",
         metavar="IMAGE|FOLDER|ARCHIVE|TABLE|-",
         help="image files or URLs, folders, archives (.zip .tar .tar.gz .tar.bz2 .tar.xz, shard-{000..009}.tar), URLs "
-        "of folders (s3://bucket/folder/), quoted patterns of them, one table (.csv .tsv .jsonl .parquet), or - for a "
-        "list of paths on stdin",
+        "of folders (s3://bucket/folder/), quoted patterns of them, one table (.csv .tsv .json .jsonl, each also .gz "
+        ".bz2 .xz; .parquet, a folder of them; .feather .arrow .orc .xlsx), a list of paths (.txt .lst), or - for one "
+        "on stdin",
     )
     score.add_argument(
         "-r",
@@ -56,11 +57,12 @@ def add_command(commands: Any) -> None:
     )
     add_exclude_option(score)
     score.add_argument(
-        "-0", "--null", action="store_true", help="paths on stdin are separated by NUL, as in find -print0"
+        "-0", "--null", action="store_true", help="paths of the list are separated by NUL, as in find -print0"
     )
     score.add_argument(
         "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
     )
+    score.add_argument("--sheet", metavar="NAME", help="the workbook's sheet (default: the first that is not hidden)")
     score.add_argument(
         "--base64", action="store_true", help="the table's column or the list holds images in base64, not paths"
     )
@@ -154,6 +156,7 @@ def _score(options: argparse.Namespace) -> int:
                 exclude=options.exclude,
                 base64=options.base64,
                 storage_options=outputs.storage_options,
+                sheet=options.sheet,
             )
             check_columns(table, options.path_column, options.columns)
             results = Results.empty(len(images))

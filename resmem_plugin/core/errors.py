@@ -26,7 +26,7 @@ Each is a subclass of the one above it in the tree.
     ├── EngineWarning                another engine is used, or a precision is slow here
     ├── CalibrationWarning           int8 is calibrated on few images
     ├── CacheWarning                 a cache cannot be used, or was damaged
-    └── SkippedFilesWarning          files of a folder were left out
+    └── SkippedFilesWarning          files of a folder, or sheets of a workbook, were left out
 """
 
 from __future__ import annotations

@@ -16,27 +16,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resmem_plugin.core.atomic import replacing
-from resmem_plugin.core.errors import MissingPackageError, OptionError
+from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.reader import is_missing
+from resmem_plugin.jobs.arrow import read_frame, require_pyarrow
+from resmem_plugin.jobs.compression import read_content
 from resmem_plugin.jobs.delimited import read_delimited
+from resmem_plugin.jobs.formats import format_of, require_format
+from resmem_plugin.jobs.parquet_folder import is_parquet_folder, read_parquet_folder
+from resmem_plugin.jobs.records import read_array, read_lines
+from resmem_plugin.jobs.workbook import read_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+"""Of the tables that are written; `jobs.formats` has those that are read."""
 
 _ALIASES = {".ndjson": ".jsonl", ".pq": ".parquet"}
-_UNREAD = {
-    ".xlsx": "an Excel workbook: save the sheet as .csv",
-    ".xls": "an Excel workbook: save the sheet as .csv",
-    ".json": "JSON: write a .jsonl file, as frame.to_json(path, orient='records', lines=True) does",
-    ".feather": "a Feather table: save it as .parquet",
-    ".arrow": "an Arrow table: save it as .parquet",
-    ".gz": "compressed: unpack it first",
-    ".txt": "a text file: for a list of paths, pipe it, as in `resmem score - < list.txt`",
-}
-"""Suffixes of files that are neither images nor tables that are read here, and what to do."""
-
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # as OWASP lists them
 
@@ -51,7 +47,7 @@ class Table:
         formula_prefixes: number of a column -> prefix, in csv and tsv, of its cells that a spreadsheet would run as
             formulas. The columns of an input table have none: their cells are written unchanged.
         byte_order_mark: whether csv and tsv files are written with one, as the input was.
-        metadata: of a parquet file's schema, such as Hugging Face's features; it goes into a parquet output.
+        metadata: of the schema of a parquet or Arrow file, such as Hugging Face's features; parquet outputs have it.
     """
 
     names: Sequence[Any]
@@ -65,59 +61,62 @@ class Table:
 
 
 def is_table(path: str) -> bool:
-    """Whether a file's suffix is that of a table."""
-    suffix = Path(path).suffix.lower()
-    return _ALIASES.get(suffix, suffix) in SUFFIXES
+    """Whether a path is one of a table: by its suffix, or a folder of parquet files."""
+    return is_parquet_folder(path) if os.path.isdir(path) else format_of(path) is not None
 
 
-def check_format(path: str) -> None:
-    """Check that a file is not a table or list of a format that is not read.
-
-    Raises:
-        OptionError: with what to do.
-    """
-    reason = _UNREAD.get(Path(path).suffix.lower())
-    if reason is not None and os.path.isfile(path):
-        raise OptionError(f"{path} is {reason}")
-
-
-def read_table(path: str | os.PathLike[str], *, own: bool = False) -> Table:
+def read_table(path: str | os.PathLike[str], *, own: bool = False, sheet: str | None = None) -> Table:
     """Read a table. Cells of csv and tsv files are kept as text: "007" and "NA" stay unchanged.
 
     Args:
-        path: the file.
+        path: the file, or a folder of parquet files.
         own: `write_table` wrote it, so that a csv or tsv file is read back exactly, and never without its quotes.
+        sheet: of a workbook; None: the first.
 
     Raises:
         OptionError: if the suffix is not one of a table, or the file cannot be parsed.
-        MissingPackageError: if parquet is needed and pyarrow is not installed.
+        MissingPackageError: if a package that the format needs is not installed.
+
+    Warns:
+        SkippedFilesWarning: for the other sheets of a workbook, and files in a folder that are not parquet.
     """
-    suffix = _suffix(path)
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        suffix, compression = ".parquet", ""
+    else:
+        suffix, compression = require_format(name)
+    if sheet is not None and suffix != ".xlsx":
+        raise OptionError(f"{name} has no sheets, as --sheet needs: leave it out")
     try:
+        if os.path.isdir(name):
+            return _of_frame(*read_parquet_folder(name))
         if suffix in _SEPARATORS:
-            content = Path(path).read_bytes()
-            cells = read_delimited(content, os.fspath(path), _SEPARATORS[suffix], own=own)
+            cells = read_delimited(read_content(name, compression), name, _SEPARATORS[suffix], own=own)
             return Table(cells.names, cells.columns, byte_order_mark=cells.byte_order_mark)
-        frame = _read_frame(path, suffix)
-        metadata = _schema_metadata(path) if suffix == ".parquet" else {}
-    except ImportError as error:
-        raise _no_parquet() from error
+        if suffix == ".xlsx":
+            return Table(*read_workbook(name, sheet))
+        if suffix in (".json", ".jsonl"):
+            content = read_content(name, compression)
+            return _of_records(read_lines(content) if suffix == ".jsonl" else read_array(content, name))
+        return _of_frame(*read_frame(name, suffix))
+    except OptionError:
+        raise
+    except MemoryError as error:
+        raise OptionError(f"{name} is larger than memory can hold: split it") from error
     except (ValueError, OSError, RecursionError) as error:  # from pandas, pyarrow and json
-        raise OptionError(f"{os.fspath(path)} is not a {suffix[1:]} table that can be read: {error}") from error
-    return Table(list(frame.columns), [frame.iloc[:, number] for number in range(frame.shape[1])], metadata=metadata)
+        kind = f"{'an' if suffix in ('.arrow', '.orc') else 'a'} {suffix[1:]}"
+        raise OptionError(f"{name} is not {kind} table that can be read: {error}") from error
 
 
-def _read_frame(path: str | os.PathLike[str], suffix: str) -> pd.DataFrame:
+def _of_records(rows: list[dict[str, Any]]) -> Table:
     import pandas as pd
 
-    if suffix == ".parquet":
-        table = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
-        return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        rows = [json.loads(line) for line in file if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line is not a JSON object")
-    return pd.DataFrame(rows, dtype=object)  # pandas' reader would convert integers to floats
+    return _of_frame(pd.DataFrame(rows, dtype=object))  # pandas' reader would convert integers to floats
+
+
+def _of_frame(frame: pd.DataFrame, metadata: Mapping[bytes, bytes] | None = None) -> Table:
+    columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
+    return Table(list(frame.columns), columns, metadata=metadata or {})
 
 
 def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: Mapping[str, Any]) -> None:
@@ -166,12 +165,6 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
             unfinished.write_bytes(mark + _csv(table, _SEPARATORS[suffix]))
 
 
-def _schema_metadata(path: str | os.PathLike[str]) -> dict[bytes, bytes]:
-    import pyarrow.parquet as pq
-
-    return dict(pq.read_schema(path).metadata or {})
-
-
 def escape_formula(text: str, formula_prefix: str) -> str:
     """The text, prefixed with `formula_prefix` if a spreadsheet would evaluate it as a formula."""
     return formula_prefix + text if text.startswith(_FORMULA_STARTS) else text
@@ -209,10 +202,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         MissingPackageError: if parquet is needed and pyarrow is not installed.
     """
     if _suffix(path) == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise _no_parquet() from error
+        require_pyarrow()
     check_file(path)
 
 
@@ -257,9 +247,3 @@ def _suffix(path: str | os.PathLike[str]) -> str:
     if suffix not in SUFFIXES:
         raise OptionError(f"{os.fspath(path)} must end in one of {', '.join(SUFFIXES)}")
     return suffix
-
-
-def _no_parquet() -> MissingPackageError:
-    return MissingPackageError(
-        'parquet files need pyarrow: pip install "resmem-plugin[parquet]", or use .csv or .jsonl'
-    )

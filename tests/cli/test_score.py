@@ -84,7 +84,7 @@ def test_errors_raise_stops_at_the_first_failed_image(
         (["score", "table.csv", "--path-column", "image"], "choose one with --path-column from path, memorability"),
         (["score", "table.csv"], "has a column 'memorability' already"),
         (["score", "broken.parquet"], "is not a parquet table"),
-        (["score", "empty.csv"], "is not a csv table"),
+        (["score", "empty.csv"], "does not begin with the names of its columns"),
         (["score", "images", "--precision", "fp64"], "precision"),
         (["score", "images", "--device", "cuda:7"], "cuda"),
         (["score", "images", "--batch-size", "0"], "batch_size"),
@@ -202,7 +202,7 @@ def test_ctrl_c_prints_the_completed_scores(many_paths: Path, expected_scores: d
         (["images/*.gif"], 2),
         (["images", "--exclude", "*"], 2),
         (["nothere/", "images/a.png"], 2),
-        (["images/notes.txt"], 2),
+        (["none.txt"], 2),
     ],
 )
 def test_exit_codes_of_folders_and_patterns(

@@ -9,6 +9,7 @@ import pytest
 
 from resmem_plugin.cli import main
 from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.images.reader import is_missing
 from resmem_plugin.jobs.inputs import read_inputs
 from tests.jobs.photo_folder import Stdin, read_scores
 
@@ -52,12 +53,44 @@ def test_root_applies_to_lists_but_not_to_named_images(
 
 
 @pytest.mark.parametrize(
-    ("name", "cure"), [("a.xlsx", "save the sheet as .csv"), ("a.json", "jsonl"), ("a.txt", "score -")]
+    ("name", "cure"),
+    [
+        ("a.xls", "save it as .xlsx"),
+        ("a.ods", "save it as .xlsx"),
+        ("a.zst", "unpack it first"),
+        ("a.gz", "unpack it"),
+        ("a.pkl", ".parquet"),
+    ],
 )
 def test_a_table_of_a_format_that_is_not_read_says_what_to_do(name: str, cure: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"content")
     with pytest.raises(OptionError, match=cure):
         read_inputs([str(tmp_path / name)], path_column="path", root=None, recursive=False, null=False)
+
+
+def test_every_kind_of_table_among_other_inputs_is_to_be_scored_alone(tmp_path: Path) -> None:
+    pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "part.parquet")
+    for name in ("a.csv", "a.json", "a.csv.gz", "a.XLSX", "a.arrow", "a.orc", str(tmp_path)):
+        with pytest.raises(OptionError, match="score it alone"):
+            read_inputs([name, "a.jpg"], path_column="path", root=None, recursive=False, null=False)
+
+
+def test_a_text_file_among_other_inputs_is_an_image_that_fails_and_not_a_list(tmp_path: Path) -> None:
+    (tmp_path / "caption.txt").write_text("a cup of coffee\n")
+    inputs = [str(tmp_path / "caption.txt"), "a.jpg"]
+    assert read_inputs(inputs, path_column="path", root=None, recursive=False, null=False)[1] == inputs
+
+
+def test_sheet_without_a_workbook_says_so() -> None:
+    with pytest.raises(OptionError, match=r"--sheet chooses a sheet of an \.xlsx workbook"):
+        read_inputs(["a.jpg"], path_column="path", root=None, recursive=False, null=False, sheet="one")
+
+
+def test_a_missing_path_in_a_parquet_table_is_a_missing_image(tmp_path: Path) -> None:
+    pd.DataFrame({"path": ["a.jpg", None]}).to_parquet(tmp_path / "a.parquet")
+    _, images = read_inputs([str(tmp_path / "a.parquet")], path_column="path", root=None, recursive=False, null=False)
+    assert images[0] == "a.jpg"
+    assert is_missing(images[1])
 
 
 def test_ndjson_and_pq_are_other_names_of_jsonl_and_parquet(tmp_path: Path) -> None:

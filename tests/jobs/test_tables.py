@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +136,88 @@ def test_spreadsheet_formulas_are_escaped(
         ["plain.png", "=1+1"],
         ["=1+1.png", "-1"],
     ]
+
+
+def write_input(name: str, rows: list[dict[str, object]]) -> None:
+    frame = pd.DataFrame(rows)
+    if name.endswith(".txt"):
+        Path(name).write_text("".join(f"{row['path']}\n" for row in rows))
+    elif name.endswith(".xlsx"):
+        frame.to_excel(name, index=False)
+    elif name.endswith((".json", ".jsonl.xz")):
+        frame.to_json(name, orient="records", lines="jsonl" in name)
+    elif name.endswith((".arrow", ".feather")):
+        frame.to_feather(name)
+    elif name.endswith(".parquet"):
+        Path(name).mkdir(exist_ok=True)
+        for start in range(0, len(rows), 10):
+            frame[start : start + 10].to_parquet(f"{name}/part-{start:05}.parquet", index=False)
+    else:
+        frame.to_csv(name, index=False, sep="\t" if ".tsv" in name else ",")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["t.json", "t.csv.gz", "t.TSV.BZ2", "t.jsonl.xz", "t.xlsx", "t.feather", "t.arrow", "t.parquet", "t.txt"],
+)
+def test_every_kind_of_table_is_scored_and_resumed_by_the_command(
+    name: str, image_folder: Path, use_engine: Callable[[RedEngine], RedEngine], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"path": f"images/{number:02}.png", "id": f"0{number}", "n": number} for number in range(4, 40)
+    ]
+    write_input(name, rows)
+    for out in ("out.csv", "out.jsonl"):
+        use_engine(RedEngine(fails_at=20))
+        assert score(name, "-o", out) == 1
+        use_engine(RedEngine())
+        assert score(name, "-o", out, "--resume") == 1  # every tenth is not an image
+        assert "images were done already" in capsys.readouterr().err
+        whole = Path(out).read_bytes()
+        assert score(name, "-o", out, "--resume") == 1
+        assert Path(out).read_bytes() == whole
+        assert score(name, "-o", f"again.{out}") == 1
+        assert Path(f"again.{out}").read_bytes() == whole
+    out_rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [row["path"] for row in out_rows] == [row["path"] for row in rows]
+    assert [row["path"] for row in out_rows if row["error"]] == [
+        f"images/{number}.png" for number in ("05", 15, 25, 35)
+    ]
+    if name != "t.txt":
+        assert [(row["id"], int(row["n"])) for row in out_rows] == [(row["id"], row["n"]) for row in rows]
+
+
+def test_a_cut_gzip_and_an_output_of_a_format_that_is_only_read_exit_with_2_and_score_nothing(
+    image_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_input("t.csv.gz", [{"path": "images/06.png"}] * 100)
+    Path("t.csv.gz").write_bytes(Path("t.csv.gz").read_bytes()[:-4])
+    assert score("t.csv.gz", "-o", "out.csv") == 2
+    assert "t.csv.gz is gzip that is cut short" in capsys.readouterr().err
+    for out in ("out.csv.gz", "out.xlsx", "out.json", "out.arrow"):
+        assert score("images", "-o", out) == 2
+        assert f"{out} must end in one of .csv, .tsv, .jsonl, .parquet" in capsys.readouterr().err
+    assert not list(image_folder.glob("out*"))
+
+
+def test_the_sheet_of_a_workbook_is_chosen_by_its_name(
+    image_folder: Path, use_engine: Callable[[RedEngine], RedEngine], capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_engine(RedEngine())
+    with pd.ExcelWriter("t.xlsx") as writer:
+        for sheet in ("one", "two"):
+            pd.DataFrame({"path": ["images/06.png"], "sheet": [sheet]}).to_excel(writer, sheet_name=sheet, index=False)
+    assert score("t.xlsx", "--sheet", "two") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].startswith("images/06.png,two,")
+    assert "the sheet" not in captured.err
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        assert score("t.xlsx") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].startswith("images/06.png,one,")
+    assert score("t.xlsx", "--sheet", "three") == 2
+    assert "choose one of 'one', 'two'" in capsys.readouterr().err
 
 
 def first_column(path: str) -> list[str]:

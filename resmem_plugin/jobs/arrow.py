@@ -1,0 +1,88 @@
+"""Tables that pyarrow reads: parquet, Feather, Arrow's own format and ORC, with their types and metadata."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resmem_plugin.core.errors import MissingPackageError, OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FILE_MAGIC = b"ARROW1"
+_FEATHER_1_MAGIC = b"FEA1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def read_frame(path: str | os.PathLike[str], suffix: str) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
+    """The table in a file, and the metadata of its schema.
+
+    Args:
+        path: the file.
+        suffix: `.parquet`, `.feather`, `.arrow` or `.orc`.
+
+    Raises:
+        OptionError: if it is cut short, or pyarrow is built without its format.
+        ValueError, OSError: of pyarrow, if it cannot be parsed.
+        MissingPackageError: if pyarrow is not installed.
+    """
+    require_pyarrow()
+    if suffix == ".parquet":
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        frame = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
+        return _without_index(frame), dict(pq.read_schema(path).metadata or {})
+    if suffix == ".orc":
+        try:
+            import pyarrow.orc
+        except ImportError as error:  # on some systems it is built without
+            raise OptionError(f"{os.fspath(path)}: this pyarrow cannot read ORC: save it as .parquet") from error
+        return to_frame(pyarrow.orc.read_table(os.fspath(path)))
+    return to_frame(_read_ipc(path))
+
+
+def to_frame(table: Any) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
+    """A `pyarrow.Table` as a frame of Arrow's types, an index that pandas stored as its first columns; its metadata."""
+    import pandas as pd
+
+    return _without_index(table.to_pandas(types_mapper=pd.ArrowDtype)), dict(table.schema.metadata or {})
+
+
+def require_pyarrow() -> None:
+    """Check that pyarrow is installed.
+
+    Raises:
+        MissingPackageError: if it is not.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            'parquet, feather, arrow and orc files need pyarrow: pip install "resmem-plugin[parquet]", or use .csv or '
+            ".jsonl"
+        ) from error
+
+
+def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    is_default = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    return frame if is_default else frame.reset_index()
+
+
+def _read_ipc(path: str | os.PathLike[str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.feather
+
+    content = Path(path).read_bytes()
+    if content.startswith(_FEATHER_1_MAGIC):
+        return pyarrow.feather.read_table(path)
+    if content.startswith(_FILE_MAGIC):
+        return pa.ipc.open_file(pa.BufferReader(content)).read_all()
+    table = pa.ipc.open_stream(pa.BufferReader(content)).read_all()
+    if not content.endswith(_END_OF_STREAM):  # cut between two batches it would be read, without its last rows
+        raise OptionError(f"{os.fspath(path)} is an Arrow stream without its end: copy it again, or close its writer")
+    return table
