@@ -70,14 +70,15 @@ def test_a_table_of_a_format_that_is_not_read_says_what_to_do(name: str, cure: s
 
 def test_every_kind_of_table_among_other_inputs_is_to_be_scored_alone(tmp_path: Path) -> None:
     pd.DataFrame({"path": ["a.jpg"]}).to_parquet(tmp_path / "part.parquet")
-    for name in ("a.csv", "a.json", "a.csv.gz", "a.XLSX", "a.arrow", "a.orc", str(tmp_path)):
+    for name in ("a.csv", "a.jsonl", "a.csv.gz", "a.XLSX", "a.arrow", "a.orc", str(tmp_path)):
         with pytest.raises(OptionError, match="score it alone"):
             read_inputs([name, "a.jpg"], path_column="path", root=None, recursive=False, null=False)
 
 
-def test_a_text_file_among_other_inputs_is_an_image_that_fails_and_not_a_list(tmp_path: Path) -> None:
-    (tmp_path / "caption.txt").write_text("a cup of coffee\n")
-    inputs = [str(tmp_path / "caption.txt"), "a.jpg"]
+@pytest.mark.parametrize("name", ["caption.txt", "a.jpg.json"])
+def test_what_describes_an_image_beside_it_is_an_image_that_fails(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('[{"path": "b.jpg"}]\n')
+    inputs = [str(tmp_path / name), "a.jpg"]
     assert read_inputs(inputs, path_column="path", root=None, recursive=False, null=False)[1] == inputs
 
 
