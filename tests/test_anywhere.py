@@ -53,3 +53,35 @@ def test_an_image_is_scored_with_one_warning_at_most(kind: str, photos: dict[str
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "open").iterdir())
     assert "RESMEM_CACHE_DIR" in done.stderr or "warning" not in done.stderr
+
+
+_READ_ONLY = (
+    "mount --make-rprivate / && for place in $(awk '{print $2}' /proc/mounts | grep -vE '^/(proc|sys|dev)'); do "
+    'mount -o remount,bind,ro "$place" || exit 99; done; exec "$@"'
+)
+READ_ONLY = ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh"]
+
+
+def _can_mount_read_only() -> bool:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*READ_ONLY, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not _can_mount_read_only(), reason="needs root, and to mount file systems")
+def test_an_image_is_scored_on_a_wholly_read_only_file_system(photos: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home")}
+    command = [*READ_ONLY, sys.executable, "-m", "resmem_plugin.cli", "score", str(photos["coffee.png"])]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "coffee.png,0.88" in done.stdout
+    assert done.stderr.count("warning") <= 1
+    assert "Traceback" not in done.stderr
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "scores.csv")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "cannot be written to: name another" in done.stderr
+    assert not list(tmp_path.rglob("*.*"))
