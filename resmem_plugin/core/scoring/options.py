@@ -35,8 +35,7 @@ class ScorerOptions:
         batch_size: images per forward pass; None: what is fastest on the device.
         num_workers: images decoded at once; None: one per core.
         decode: "exact" (upstream's pixels), or "fast": large JPEGs are scaled down while they are decoded, which moves
-            scores by up to 0.006. On CUDA the device decodes and resizes JPEGs, which moves them by up
-            to 0.009.
+            scores by up to 0.006. On CUDA the device decodes and resizes JPEGs, which moves them by up to 0.009.
         weights: path of the published `model.pt`, or of other weights with their hash, "mine.pt#sha256=0123...".
             None: the path in `RESMEM_WEIGHTS`, then the installed `resmem` distribution.
         cache: reuse the scores of earlier runs and keep new ones: True for a file in the cache folder, or the path of
