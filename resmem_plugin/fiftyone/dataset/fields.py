@@ -19,10 +19,10 @@ from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.provenance import Provenance
+from resmem_plugin.fiftyone.dataset.names import check_field_name, error_name
 from resmem_plugin.fiftyone.dataset.schema import (
     PROVENANCE_INFO,
     all_images,
-    check_field_name,
     label_root,
     root_dataset,
 )
@@ -51,7 +51,7 @@ class ScoreField:
     @property
     def error_path(self) -> str:
         """The path of the errors."""
-        return f"{self.path}_error"
+        return error_name(self.path)
 
     @property
     def run_key(self) -> str:
@@ -207,7 +207,7 @@ class ScoreWriter:
         Raises:
             OptionError: for an invalid name, or a label field that does not exist or has no bounding boxes.
         """
-        check_field_name(name)
+        check_field_name(name, root_dataset(samples), of_labels=patches_field is not None)
         path = name if patches_field is None else f"{label_root(all_images(samples), patches_field)}.{name}"
         found = ScoreField(root_dataset(samples), f"frames.{path}" if samples._is_frames else path)
         found.check()
