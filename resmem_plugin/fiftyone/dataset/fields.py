@@ -120,8 +120,13 @@ class ScoreField:
                     f"{self.dataset.name!r} already has a {type(found).__name__} {path!r}, which does not hold "
                     "memorability: choose another name"
                 )
-            if found is not None and found.read_only:
-                raise OptionError(f"the field {path!r} is read-only: make it writable, or choose another name")
+            parts = path.removeprefix(self.prefix).split(".")
+            for parent in (self.prefix + ".".join(parts[: n + 1]) for n in range(len(parts))):
+                if getattr(self.dataset.get_field(parent), "read_only", False):
+                    raise OptionError(
+                        f"the field {parent!r} is read-only: make it writable (set read_only = False of "
+                        f"dataset.get_field({parent!r}), and save it), or choose another"
+                    )
         if self.dataset.has_run(self.run_key) and self._run_info is None:
             raise OptionError(
                 f"{self.dataset.name!r} has a run {self.run_key!r} that does not belong to {self.path!r}: choose "

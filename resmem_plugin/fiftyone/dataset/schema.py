@@ -35,9 +35,12 @@ def label_root(samples: Any, patches_field: str) -> str:
 
 
 def label_fields(samples: Any) -> list[str]:
-    """The fields whose labels have bounding boxes."""
-    schema = samples.get_field_schema()
-    return [name for name, found in schema.items() if getattr(found, "document_type", None) in _LABELS]
+    """The paths of the fields whose labels have bounding boxes, also those nested in other fields."""
+    schema = samples.get_field_schema(flat=True)
+    labels = [path for path, found in schema.items() if getattr(found, "document_type", None) in _LABELS]
+    lists = [path for path, found in schema.items() if isinstance(found, fo.ListField)]
+    inside = tuple(f"{path}." for path in (*labels, *lists))
+    return [path for path in labels if not path.startswith(inside)]
 
 
 def score_fields(dataset: Any) -> list[str]:
