@@ -16,6 +16,10 @@ KeyedImage: TypeAlias = "tuple[Key, object | ImageError]"
 """A key and its image: a filepath or a crop, or the error if there is none."""
 
 _QUERY_BATCH_SIZE = 1_000
+_UNKNOWN_MEDIA = (
+    ": FiftyOne does not know their suffix; if they are images, add them to a new dataset with "
+    "fo.Sample(filepath=..., media_type='image')"
+)
 
 
 def image_samples(samples: Any, patches_field: str | None) -> tuple[Any, str | None]:
@@ -52,7 +56,8 @@ def image_samples(samples: Any, patches_field: str | None) -> tuple[Any, str | N
             "compute_memorability(dataset.to_frames(sample_frames=True))"
         )
     if media_type not in ("image", None):  # None: an empty dataset
-        raise OptionError(f"only images can be scored, and this collection contains {media_type} samples")
+        cure = _UNKNOWN_MEDIA if media_type == "unknown" else ""
+        raise OptionError(f"only images can be scored, and this collection contains {media_type} samples{cure}")
     if patches_field is not None:
         label_root(samples, patches_field)
     return samples, patches_field
