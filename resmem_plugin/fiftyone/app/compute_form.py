@@ -14,7 +14,7 @@ from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.fiftyone.app.text import escape_markdown, format_duration
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, mark_invalid
 from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
-from resmem_plugin.fiftyone.dataset.plan import Plan
+from resmem_plugin.fiftyone.dataset.plan import Plan, count_foreign, describe_foreign
 from resmem_plugin.fiftyone.dataset.samples import image_samples
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields
 
@@ -151,6 +151,11 @@ def _add_preview(ctx: Any, inputs: Any, samples: Any, marked: _Marked) -> None:
     except OptionError as error:
         return mark_invalid(marked.overwrite, str(error))
     total, scored = plan.count()
+    stored = plan.writer.target.count()
+    foreign = count_foreign(plan.writer.target, stored)
+    if foreign and scored and not params.overwrite:
+        text = escape_markdown(describe_foreign(plan.writer.target, stored, foreign))
+        inputs.view("foreign", types.Warning(label="Some scores came from elsewhere", description=text))
     pending = total if params.overwrite else total - scored
     rate = _estimate_images_per_s(plan.writer, chosen)
     what = "images" if patches_field is None else f"objects of {escape_markdown(patches_field)}"

@@ -7,7 +7,6 @@ run `memorability` with its time and counts. With a label field, both fields are
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.fiftyone.dataset.names import check_field_name, error_name
+from resmem_plugin.fiftyone.dataset.runs import METHOD, find_run, run_key
 from resmem_plugin.fiftyone.dataset.schema import (
     PROVENANCE_INFO,
     all_images,
@@ -29,9 +29,6 @@ from resmem_plugin.fiftyone.dataset.schema import (
 
 Key: TypeAlias = "str | tuple[str, str]"
 """The id of a sample or frame; for a label (sample or frame id, label id), as copies of a label share its id."""
-
-METHOD = "resmem/memorability"
-"""The method under which runs are registered: `dataset.list_runs(method=METHOD)`."""
 
 _CLEAR_BATCH_SIZE = 10_000
 
@@ -56,7 +53,7 @@ class ScoreField:
     @property
     def run_key(self) -> str:
         """The key of its run."""
-        return re.sub(r"\W", "_", self.path)
+        return run_key(self.path)
 
     @property
     def exists(self) -> bool:
@@ -90,9 +87,7 @@ class ScoreField:
 
     @property
     def _run_info(self) -> Any:
-        """Its run, if there is one: a run of another tool or field may have its key."""
-        info = self.dataset.get_run_info(self.run_key) if self.dataset.has_run(self.run_key) else None
-        return info if info is not None and (info.config.method, info.config.field) == (METHOD, self.path) else None
+        return find_run(self.dataset, self.path)
 
     @property
     def run_report(self) -> dict[str, Any] | None:
@@ -173,14 +168,18 @@ class ScoreField:
             provenance=provenance.to_record(),
             report=dict(report),
         )
+        before = self._run_info
         self.dataset.register_run(self.run_key, config, overwrite=True)
+        if before is not None and before.key != self.run_key:  # the field was renamed
+            self.dataset.delete_run(before.key)
 
     def delete(self) -> list[str]:
         """Delete scores, errors, index and run; returns what was deleted."""
         deleted = []
-        if self.run_report is not None:
-            self.dataset.delete_run(self.run_key)
-            deleted.append(f"run {self.run_key}")
+        run = self._run_info
+        if run is not None:
+            self.dataset.delete_run(run.key)
+            deleted.append(f"run {run.key}")
         for path in (self.path, self.error_path):
             if self.dataset.has_field(path):
                 if path in self.dataset.list_indexes():

@@ -104,6 +104,26 @@ def check_provenance(field: ScoreField, provenance: Provenance, *, overwrite: bo
     return True
 
 
+def count_foreign(field: ScoreField, stored: int) -> int:
+    """How many of the stored scores no run into this field has written, as after a merge of datasets."""
+    if not stored or field.provenance is None:
+        return 0
+    report = field.run_report
+    if report is None:
+        return stored
+    if report["state"] == "unfinished" or "stored" not in report:  # it was killed, or an earlier version wrote it
+        return 0
+    return max(0, stored - int(report["stored"]))
+
+
+def describe_foreign(field: ScoreField, stored: int, foreign: int) -> str:
+    """What to say of scores that no run has written, when they are skipped."""
+    return (
+        f"{foreign:,} of the {stored:,} scores in {field.path!r} were not written by a run into it, as after a merge "
+        "of datasets: they may have another provenance, and are kept; recompute all with overwrite=True (Overwrite)"
+    )
+
+
 def _provenance(chosen: Choice, exif_transpose: bool, calibration: str | None) -> Provenance:
     engine = ExpectedEngine(
         name=chosen.engine,

@@ -11,7 +11,8 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError, ScoringError
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.dataset.fields import METHOD, ScoreField, ScoreWriter
+from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
+from resmem_plugin.fiftyone.dataset.runs import METHOD
 from tests.fiftyone.conftest import add_images
 from tests.models import Failing
 
