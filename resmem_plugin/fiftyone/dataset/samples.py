@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import fiftyone as fo
+from fiftyone.core.video import FramesView
 
 from resmem_plugin.core.errors import ImageError, OptionError
 from resmem_plugin.fiftyone.dataset.fields import Key
@@ -29,6 +30,8 @@ def image_samples(samples: Any, patches_field: str | None) -> tuple[Any, str | N
         OptionError: if the collection has no images.
     """
     dataset = root_dataset(samples)
+    if isinstance(samples, FramesView) and samples._frames_dataset.deleted:
+        samples.reload()  # a run into another view of the same frames has made them again
     if samples._is_patches:
         fields = label_fields(samples)
         if patches_field is None and len(fields) != 1:

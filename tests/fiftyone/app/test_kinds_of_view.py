@@ -211,6 +211,14 @@ def test_every_door_scores_or_refuses_alike(dataset: Any, reds: list[str], loads
     assert not loads
 
 
+def test_a_view_of_frames_can_be_scored_again(dataset: Any, reds: list[str], loads: list[Any]) -> None:
+    """FiftyOne makes the frames of a view again after each run, and deletes those of other views."""
+    frames = _video(dataset, reds).to_frames()
+    doors = ("operator", "operator", "delegated", "python")
+    assert [DOORS[door](frames, _params(f"field_{n}", None)) for n, door in enumerate(doors)] == [4] * 4
+    assert len(loads) == 4
+
+
 def _read_only(dataset: Any, path: str) -> None:
     field = dataset.get_field(path)
     field.read_only = True
