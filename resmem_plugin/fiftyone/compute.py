@@ -15,8 +15,8 @@ from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.core.scoring.progress import reporting
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
+from resmem_plugin.fiftyone.dataset.plan import Plan
 from resmem_plugin.fiftyone.dataset.run import ScoringRun, Summary
-from resmem_plugin.fiftyone.dataset.samples import image_samples
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, all_images, root_dataset
 
 if TYPE_CHECKING:
@@ -114,9 +114,10 @@ def prepare(
 ) -> ScoringRun:
     """Check all arguments and load the network; changes nothing. See `compute_memorability`."""
     root_dataset(samples).reload()  # another process may have scored since it was loaded
-    samples, patches_field = image_samples(samples, patches_field)
-    writer = ScoreWriter.of(samples, memorability_field, patches_field)
+    plan = Plan.of(samples, memorability_field, patches_field)
+    samples, patches_field, writer = plan.samples, plan.patches_field, plan.writer
     if scorer is None:
+        plan.check(options, overwrite=overwrite)
         calibration = _calibration(samples, writer, overwrite=overwrite) if options.precision == "int8" else None
         scorer = Scorer.of(replace(options, exif_transpose=patches_field is not None, calibration=calibration))
     else:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone.operators as foo
 from fiftyone.operators import types
+from fiftyone.operators.constants import ViewTarget
 
 from resmem_plugin.core.errors import ResMemError
 from resmem_plugin.fiftyone.app.compute_form import FormParams, add_inputs
 from resmem_plugin.fiftyone.app.requirements import missing_requirement
 from resmem_plugin.fiftyone.app.text import code_span, escape_markdown, format_duration, format_score
-from resmem_plugin.fiftyone.app.widgets import ICONS, block_form
+from resmem_plugin.fiftyone.app.widgets import ICONS, block_form, guard_form
 from resmem_plugin.fiftyone.dataset.samples import image_samples
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, root_dataset
 
@@ -119,9 +120,12 @@ class ComputeMemorability(foo.Operator):
         elif missing:
             block_form(inputs, "A requirement is missing", missing)
         else:
-            inputs.view_target(ctx, action_description="Score", require_flat=True)
-            add_inputs(ctx, inputs, ctx.target_view(require_flat=True))
+            guard_form(inputs, lambda: self._add_inputs(ctx, inputs))
         return form
+
+    def _add_inputs(self, ctx: Any, inputs: Any) -> None:
+        inputs.view_target(ctx, action_description="Score")
+        add_inputs(ctx, inputs, _target(ctx))
 
     def execute(self, ctx: Any) -> Iterator[Any]:
         """Score; errors are shown in the App, and raised elsewhere."""
@@ -146,7 +150,7 @@ class ComputeMemorability(foo.Operator):
         gc.collect()  # closes runs whose browser was closed: FiftyOne drops their generators without closing them
         params = FormParams.of(ctx.params)
         run = prepare(
-            ctx.target_view(require_flat=True),
+            _target(ctx),
             params.memorability_field,
             patches_field=params.patches_field,
             overwrite=params.overwrite,
@@ -156,6 +160,13 @@ class ComputeMemorability(foo.Operator):
         yield from _score(ctx, run)
         if not ctx.delegated:
             yield from _show_result(ctx, run)
+
+
+def _target(ctx: Any) -> Any:
+    """The collection to score. Selected samples of a group are those of the slice that is shown, and only these."""
+    target = ctx.params.get("view_target") or ctx.request_params.get("view_target")
+    selected = target in (ViewTarget.SELECTED_SAMPLES, ViewTarget.SELECTED_LABELS)
+    return ctx.target_view(require_flat=selected and not ctx.view._is_dynamic_groups)
 
 
 def _in_app(ctx: Any) -> bool:

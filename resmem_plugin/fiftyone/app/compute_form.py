@@ -7,18 +7,16 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from resmem_plugin.core.engines.base import ExpectedEngine
 from resmem_plugin.core.engines.loading import expected_images_per_s
 from resmem_plugin.core.engines.resolve import DEVICES, PRECISIONS, Choice, choose
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.core.network.weights import find_weights
-from resmem_plugin.core.provenance import Provenance
-from resmem_plugin.core.scoring.options import ScorerOptions, provenance_of
+from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.fiftyone.app.text import escape_markdown, format_duration
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, mark_invalid
 from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
-from resmem_plugin.fiftyone.dataset.samples import count_keys, image_samples
-from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields, label_root
+from resmem_plugin.fiftyone.dataset.plan import Plan, count_foreign, describe_foreign
+from resmem_plugin.fiftyone.dataset.samples import image_samples
+from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields
 
 _WHOLE_IMAGES = "whole images"
 _MIN_TIMED = 100
@@ -70,16 +68,7 @@ def add_inputs(ctx: Any, inputs: Any, samples: Any) -> None:
         default=DEFAULT_FIELD,
         description="The field to store the scores in (0 to 1). Errors are stored in <field>_error",
     )
-    patches_fields = label_fields(samples)
-    if patches_fields:
-        dropdown(
-            inputs,
-            "patches_field",
-            [_WHOLE_IMAGES, *patches_fields],
-            default=_WHOLE_IMAGES,
-            label="What to score",
-            description="Whole images, or the patches of a label field",
-        )
+    patches = _add_patches_field(inputs, samples)
     device = dropdown(inputs, "device", DEVICES, {"auto": "auto (GPU if available)"}, default="auto", label="Device")
     dropdown(
         inputs,
@@ -100,46 +89,80 @@ def add_inputs(ctx: Any, inputs: Any, samples: Any) -> None:
     overwrite = inputs.bool(
         "overwrite", label="Overwrite", default=False, description="Recompute the scores of samples that have one"
     )
-    _add_preview(ctx, inputs, samples, field, device, overwrite)
+    _add_preview(ctx, inputs, samples, _Marked(field, patches, device, overwrite))
 
 
-def _add_preview(ctx: Any, inputs: Any, samples: Any, field: Any, device: Any, overwrite: Any) -> None:
+def _add_patches_field(inputs: Any, samples: Any) -> Any:
+    """Ask what to score: whole images or a label field; of a view of patches, which of them."""
+    fields = label_fields(samples)
+    if not fields:
+        return None
+    if samples._is_patches:
+        return dropdown(
+            inputs,
+            "patches_field",
+            fields,
+            default=fields[0] if len(fields) == 1 else None,
+            label="What to score",
+            description="This view shows objects: the objects of this label field are scored, not whole images",
+        )
+    return dropdown(
+        inputs,
+        "patches_field",
+        [_WHOLE_IMAGES, *fields],
+        default=_WHOLE_IMAGES,
+        label="What to score",
+        description="Whole images, or the patches of a label field",
+    )
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """The inputs that are marked if they are invalid."""
+
+    field: Any
+    patches: Any
+    device: Any
+    overwrite: Any
+
+
+def _add_preview(ctx: Any, inputs: Any, samples: Any, marked: _Marked) -> None:
     """Show how many samples will be scored and in what time, or mark the input that is invalid."""
     try:
         params = FormParams.of(ctx.params)
     except OptionError as error:
-        return mark_invalid(overwrite, str(error))
+        return mark_invalid(marked.overwrite, str(error))
     try:
         collection, patches_field = image_samples(samples, params.patches_field)
     except OptionError as error:
+        if samples._is_patches and marked.patches is not None and params.patches_field is None:
+            return mark_invalid(marked.patches, str(error))
         return block_form(inputs, "These samples cannot be scored", escape_markdown(str(error)))
     try:
-        writer = ScoreWriter.of(collection, params.memorability_field, patches_field)
+        plan = Plan.of(collection, params.memorability_field, patches_field)
     except OptionError as error:
-        return mark_invalid(field, str(error))
+        return mark_invalid(marked.field, str(error))
     try:
         chosen = choose(device=params.options.device, precision=params.options.precision)
     except OptionError as error:
-        return mark_invalid(device, str(error))
-    stored, known = writer.target.count(), writer.target.provenance
-    expected = _expected_provenance(
-        chosen, exif_transpose=patches_field is not None, calibration=known.calibration if known else None
-    )
-    same = known is not None and known.id == expected.id
-    if stored and not same and not params.overwrite:
-        provenance = f"another provenance ({known.precision}, {known.id})" if known else "unknown provenance"
-        return mark_invalid(
-            overwrite,
-            f"{writer.target.path!r} holds {stored:,} scores of {provenance}: select this to replace them all, or use "
-            "another field",
-        )
-    total, scored = count_keys(collection, patches_field), _count_scored(collection, writer)
+        return mark_invalid(marked.device, str(error))
+    try:
+        plan.check(params.options, overwrite=params.overwrite)
+    except OptionError as error:
+        return mark_invalid(marked.overwrite, str(error))
+    total, scored = plan.count()
+    stored = plan.writer.target.count()
+    foreign = count_foreign(plan.writer.target, stored)
+    if foreign and scored and not params.overwrite:
+        text = escape_markdown(describe_foreign(plan.writer.target, stored, foreign))
+        inputs.view("foreign", types.Warning(label="Some scores came from elsewhere", description=text))
     pending = total if params.overwrite else total - scored
-    rate = _estimate_images_per_s(writer, chosen)
+    rate = _estimate_images_per_s(plan.writer, chosen)
+    what = "images" if patches_field is None else f"objects of {escape_markdown(patches_field)}"
     inputs.view(
         "plan",
         types.Notice(
-            label=f"{pending:,} of {total:,} {'patches' if patches_field else 'images'} will be scored; "
+            label=f"{pending:,} of {total:,} {what} will be scored; "
             f"{scored:,} already {'has' if scored == 1 else 'have'} a score"
             + (f". Estimated time on this machine: {format_duration(pending / rate)}" if rate and pending else "")
         ),
@@ -156,26 +179,6 @@ def _estimate_images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
     if timed and known is not None and (known.engine, known.precision, known.device or device) == same:
         return float(report["scored"] / report["elapsed_s"])
     return expected_images_per_s(chosen)
-
-
-def _expected_provenance(chosen: Choice, *, exif_transpose: bool, calibration: str | None) -> Provenance:
-    """The provenance that the scores would have, without loading the network; int8 with the known calibration."""
-    engine = ExpectedEngine(
-        name=chosen.engine,
-        device_type=chosen.device.partition(":")[0],
-        precision=chosen.precision,
-        calibration=calibration if chosen.precision == "int8" else None,
-        weights=find_weights().sha256,
-    )
-    return provenance_of(ScorerOptions(exif_transpose=exif_transpose), engine)
-
-
-def _count_scored(collection: Any, writer: ScoreWriter) -> int:
-    """The number of images or patches of a collection with a score; 0 if a view excludes the field."""
-    path = writer.target.path.removeprefix(writer.target.prefix)
-    if writer.patches_field is not None:  # in a patches view the label is not in a list
-        path = f"{label_root(collection, writer.patches_field)}.{path.rpartition('.')[2]}"
-    return int(collection.count(path)) if collection.has_field(path) else 0
 
 
 def _parse_bool(name: str, value: Any) -> bool:

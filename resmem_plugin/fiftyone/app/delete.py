@@ -8,7 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.app.widgets import block_form, dropdown
+from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
 from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
@@ -61,6 +61,10 @@ class DeleteMemorability(foo.Operator):
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
+        guard_form(inputs, lambda: self._form(ctx, inputs))
+        return types.Property(inputs, view=types.PromptView(label="Delete memorability", submit_button_label="Delete"))
+
+    def _form(self, ctx: Any, inputs: Any) -> None:
         fields = score_fields(ctx.dataset) if ctx.dataset is not None else []
         if not fields:
             block_form(inputs, "There is nothing to delete", "This dataset has no memorability scores.")
@@ -76,7 +80,6 @@ class DeleteMemorability(foo.Operator):
                         "deleted. The images are not changed"
                     ),
                 )
-        return types.Property(inputs, view=types.PromptView(label="Delete memorability", submit_button_label="Delete"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Delete, and return what was deleted, under "deleted"."""

@@ -10,7 +10,14 @@ from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.app.text import escape_markdown
-from resmem_plugin.fiftyone.app.widgets import add_score_field, block_form, dropdown, mark_invalid, radio_buttons
+from resmem_plugin.fiftyone.app.widgets import (
+    add_score_field,
+    block_form,
+    dropdown,
+    guard_form,
+    mark_invalid,
+    radio_buttons,
+)
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
 from resmem_plugin.fiftyone.dataset.views import Which, class_paths, select_view
 
@@ -104,13 +111,14 @@ class SelectByMemorability(foo.Operator):
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
-        if add_score_field(ctx, inputs):
-            self._form(ctx, inputs)
+        guard_form(inputs, lambda: self._form(ctx, inputs))
         return types.Property(
             inputs, view=types.PromptView(label="Select by memorability", submit_button_label="Select")
         )
 
     def _form(self, ctx: Any, inputs: Any) -> None:
+        if not add_score_field(ctx, inputs):
+            return None
         radio_buttons(inputs, "which", _SELECTIONS, default="top", label="Select the")
         amount = ctx.params.get("amount", "count")
         radio_buttons(inputs, "amount", _AMOUNTS, default="count", label="How many")

@@ -7,7 +7,7 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from resmem_plugin.fiftyone.app.widgets import add_score_field, radio_buttons
+from resmem_plugin.fiftyone.app.widgets import add_score_field, guard_form, radio_buttons
 from resmem_plugin.fiftyone.dataset.views import sort_view
 
 _ORDERS = {"most": "Most memorable first", "least": "Least memorable first"}
@@ -66,9 +66,12 @@ class SortByMemorability(foo.Operator):
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
+        guard_form(inputs, lambda: self._form(ctx, inputs))
+        return types.Property(inputs, view=types.PromptView(label="Sort by memorability", submit_button_label="Sort"))
+
+    def _form(self, ctx: Any, inputs: Any) -> None:
         if add_score_field(ctx, inputs):
             radio_buttons(inputs, "order", _ORDERS, default="most", label="Order")
-        return types.Property(inputs, view=types.PromptView(label="Sort by memorability", submit_button_label="Sort"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Show the sorted view, and return its stages."""

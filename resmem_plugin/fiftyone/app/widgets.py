@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fiftyone.operators import types
 
+from resmem_plugin.core.errors import ResMemError
 from resmem_plugin.fiftyone.app.text import escape_markdown
 from resmem_plugin.fiftyone.dataset.views import scored_label_fields, sortable_fields
 
 ICONS = {"light_icon": "/assets/memorability-light.svg", "dark_icon": "/assets/memorability-dark.svg"}
+
+_logger = logging.getLogger(__name__)
+
+
+def guard_form(inputs: Any, build: Callable[[], None]) -> None:
+    """Build a form; an error is shown in it, as FiftyOne would show a stack trace instead of the form."""
+    try:
+        build()
+    except Exception as error:
+        known = isinstance(error, ResMemError)
+        if not known:
+            _logger.exception("a form could not be built")
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        block_form(inputs, "This view cannot be used", escape_markdown(reason))
 
 
 def block_form(inputs: Any, label: str, reason: str) -> None:

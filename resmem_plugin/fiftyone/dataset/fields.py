@@ -7,7 +7,6 @@ run `memorability` with its time and counts. With a label field, both fields are
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,19 +18,17 @@ from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.provenance import Provenance
+from resmem_plugin.fiftyone.dataset.names import check_field_name, error_name
+from resmem_plugin.fiftyone.dataset.runs import METHOD, find_run, run_key
 from resmem_plugin.fiftyone.dataset.schema import (
     PROVENANCE_INFO,
     all_images,
-    check_field_name,
     label_root,
     root_dataset,
 )
 
 Key: TypeAlias = "str | tuple[str, str]"
 """The id of a sample or frame; for a label (sample or frame id, label id), as copies of a label share its id."""
-
-METHOD = "resmem/memorability"
-"""The method under which runs are registered: `dataset.list_runs(method=METHOD)`."""
 
 _CLEAR_BATCH_SIZE = 10_000
 
@@ -51,12 +48,12 @@ class ScoreField:
     @property
     def error_path(self) -> str:
         """The path of the errors."""
-        return f"{self.path}_error"
+        return error_name(self.path)
 
     @property
     def run_key(self) -> str:
         """The key of its run."""
-        return re.sub(r"\W", "_", self.path)
+        return run_key(self.path)
 
     @property
     def exists(self) -> bool:
@@ -90,9 +87,7 @@ class ScoreField:
 
     @property
     def _run_info(self) -> Any:
-        """Its run, if there is one: a run of another tool or field may have its key."""
-        info = self.dataset.get_run_info(self.run_key) if self.dataset.has_run(self.run_key) else None
-        return info if info is not None and (info.config.method, info.config.field) == (METHOD, self.path) else None
+        return find_run(self.dataset, self.path)
 
     @property
     def run_report(self) -> dict[str, Any] | None:
@@ -120,8 +115,13 @@ class ScoreField:
                     f"{self.dataset.name!r} already has a {type(found).__name__} {path!r}, which does not hold "
                     "memorability: choose another name"
                 )
-            if found is not None and found.read_only:
-                raise OptionError(f"the field {path!r} is read-only: make it writable, or choose another name")
+            parts = path.removeprefix(self.prefix).split(".")
+            for parent in (self.prefix + ".".join(parts[: n + 1]) for n in range(len(parts))):
+                if getattr(self.dataset.get_field(parent), "read_only", False):
+                    raise OptionError(
+                        f"the field {parent!r} is read-only: make it writable (set read_only = False of "
+                        f"dataset.get_field({parent!r}), and save it), or choose another"
+                    )
         if self.dataset.has_run(self.run_key) and self._run_info is None:
             raise OptionError(
                 f"{self.dataset.name!r} has a run {self.run_key!r} that does not belong to {self.path!r}: choose "
@@ -168,14 +168,18 @@ class ScoreField:
             provenance=provenance.to_record(),
             report=dict(report),
         )
+        before = self._run_info
         self.dataset.register_run(self.run_key, config, overwrite=True)
+        if before is not None and before.key != self.run_key:  # the field was renamed
+            self.dataset.delete_run(before.key)
 
     def delete(self) -> list[str]:
         """Delete scores, errors, index and run; returns what was deleted."""
         deleted = []
-        if self.run_report is not None:
-            self.dataset.delete_run(self.run_key)
-            deleted.append(f"run {self.run_key}")
+        run = self._run_info
+        if run is not None:
+            self.dataset.delete_run(run.key)
+            deleted.append(f"run {run.key}")
         for path in (self.path, self.error_path):
             if self.dataset.has_field(path):
                 if path in self.dataset.list_indexes():
@@ -207,7 +211,7 @@ class ScoreWriter:
         Raises:
             OptionError: for an invalid name, or a label field that does not exist or has no bounding boxes.
         """
-        check_field_name(name)
+        check_field_name(name, root_dataset(samples), of_labels=patches_field is not None)
         path = name if patches_field is None else f"{label_root(all_images(samples), patches_field)}.{name}"
         found = ScoreField(root_dataset(samples), f"frames.{path}" if samples._is_frames else path)
         found.check()

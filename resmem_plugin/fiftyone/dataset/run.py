@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from resmem_plugin.core.errors import ImageError, OptionError, ResMemError, ScoringError
+from resmem_plugin.core.errors import ImageError, ResMemError, ResMemWarning, ScoringError, warn
 from resmem_plugin.core.images.reader import describe
 from resmem_plugin.core.scores import Score
+from resmem_plugin.fiftyone.dataset.plan import check_provenance, count_foreign, describe_foreign
 from resmem_plugin.fiftyone.dataset.samples import KeyedImage, iter_images, list_keys
 
 if TYPE_CHECKING:
@@ -84,8 +85,20 @@ class ScoringRun:
         self.field = writer.target
         self.provenance = scorer.provenance
         keys, stored = list_keys(samples, writer.patches_field), writer.stored_scores()
+        selected = sum(key in stored for key in keys)
         skipped = [] if overwrite else [stored[key] for key in keys if key in stored]
-        self._clears_old_scores = self._check_provenance(overwrite, len(stored), sum(key in stored for key in keys))
+        self._clears_old_scores = check_provenance(
+            self.field,
+            self.provenance,
+            overwrite=overwrite,
+            stored=len(stored),
+            selected=selected,
+        )
+        self._foreign = count_foreign(self.field, len(stored))
+        if overwrite:
+            self._foreign = min(self._foreign, len(stored) - selected)
+        elif self._foreign and selected:
+            warn(describe_foreign(self.field, len(stored), self._foreign), ResMemWarning)
         self._keys = keys if overwrite else [key for key in keys if key not in stored]
         self.total, self.pending = len(keys), len(self._keys)
         self._lowest: float | None = min(skipped, default=None)
@@ -237,23 +250,8 @@ class ScoringRun:
     def _register(self, state: str) -> None:
         if state == "unfinished" or self._registered:  # a run with nothing to do keeps the report of the last one
             self._registered = True
-            self.field.register_run(self.provenance, {"state": state, **asdict(self.summary)})
+            report = {"state": state, **asdict(self.summary), "stored": self.field.count() - self._foreign}
+            self.field.register_run(self.provenance, report)
 
     def _stored_note(self) -> str:
         return f"the {self._scored} images scored before are stored, and another run continues from there"
-
-    def _check_provenance(self, overwrite: bool, stored: int, selected: int) -> bool:
-        """Whether scores of another provenance are to be cleared: two in one field could not be distinguished."""
-        known = self.field.provenance
-        if not stored or (known is not None and known.id == self.provenance.id):
-            return False
-        source = "unknown provenance" if known is None else f"provenance {known.id}"
-        message = f"{self.field.path!r} holds {stored} scores of {source}, and this run's is {self.provenance.id}"
-        if not overwrite:
-            raise OptionError(f"{message}: use another field, or replace them all with overwrite=True")
-        if stored > selected:
-            raise OptionError(
-                f"{message}; {stored - selected} of them are outside of this view and would be mixed with the new "
-                "ones: overwrite the whole dataset, or use another field"
-            )
-        return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import fiftyone as fo
@@ -15,22 +14,7 @@ DEFAULT_FIELD = "memorability"
 PROVENANCE_INFO = "resmem"
 """The key in a field's `info` under which the provenance of its scores is stored."""
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_RESERVED = frozenset(("id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "frames", "group"))
 _LABELS = {fo.Detection: None, fo.Detections: "detections", fo.Polyline: None, fo.Polylines: "polylines"}
-
-
-def check_field_name(name: str) -> None:
-    """Check a name that FiftyOne might accept and fail on later.
-
-    Raises:
-        OptionError: if it is not a valid field name.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED:
-        raise OptionError(
-            f"{name!r} is not a valid field name: use a letter followed by letters, digits and _ (64 at most), such as "
-            f"{DEFAULT_FIELD!r}; {', '.join(sorted(_RESERVED))} are reserved"
-        )
 
 
 def label_root(samples: Any, patches_field: str) -> str:
@@ -51,9 +35,12 @@ def label_root(samples: Any, patches_field: str) -> str:
 
 
 def label_fields(samples: Any) -> list[str]:
-    """The fields whose labels have bounding boxes."""
-    schema = samples.get_field_schema()
-    return [name for name, found in schema.items() if getattr(found, "document_type", None) in _LABELS]
+    """The paths of the fields whose labels have bounding boxes, also those nested in other fields."""
+    schema = samples.get_field_schema(flat=True)
+    labels = [path for path, found in schema.items() if getattr(found, "document_type", None) in _LABELS]
+    lists = [path for path, found in schema.items() if isinstance(found, fo.ListField)]
+    inside = tuple(f"{path}." for path in (*labels, *lists))
+    return [path for path in labels if not path.startswith(inside)]
 
 
 def score_fields(dataset: Any) -> list[str]:

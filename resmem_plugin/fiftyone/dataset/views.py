@@ -29,9 +29,10 @@ def scored_label_fields(samples: Any) -> set[str]:
     schema = samples.get_field_schema(flat=True)
     lists = [path for path, found in schema.items() if isinstance(found, fo.ListField)]
     return {
-        path.partition(".")[0]
+        name.rpartition(".")[0]
+        for name in lists
         for path, found in schema.items()
-        if is_score_field(path, found) and path.startswith(tuple(f"{name}." for name in lists))
+        if is_score_field(path, found) and path.startswith(f"{name}.")
     }
 
 

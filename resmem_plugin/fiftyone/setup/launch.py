@@ -61,7 +61,7 @@ def folder_dataset(folder: str, images: Sequence[str], *, name: str | None = Non
 
     Args:
         folder: the folder; the dataset is named after it.
-        images: paths of files in the folder.
+        images: paths of images in the folder, whatever their suffix.
         name: another name for the dataset.
 
     Returns:
@@ -91,8 +91,13 @@ def folder_dataset(folder: str, images: Sequence[str], *, name: str | None = Non
     dataset.info[_FOLDER_INFO] = origin
     dataset.save()
     paths = [path for path in map(os.path.abspath, images) if _is_utf8(path)]
+    if dataset.media_type == "unknown":  # an earlier version added images whose suffix FiftyOne does not know
+        dataset.clear()
+        dataset.media_type = "image"
     existing = set(dataset.values("filepath"))
-    dataset.add_samples([fo.Sample(filepath=path) for path in paths if path not in existing], progress=False)
+    # FiftyOne knows media by their suffix, and not those of every image, such as .tga.
+    new = [fo.Sample(filepath=path, media_type="image") for path in paths if path not in existing]
+    dataset.add_samples(new, progress=False)
     return dataset, len(images) - len(paths)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.dataset.fields import METHOD
+from resmem_plugin.fiftyone.dataset.runs import METHOD
 from tests.fiftyone.app.operator_driver import PLUGIN, get_operator, resolve_form
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError, ScoringError
 from resmem_plugin.fiftyone import compute_memorability
-from resmem_plugin.fiftyone.dataset.fields import METHOD, ScoreField, ScoreWriter
+from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
+from resmem_plugin.fiftyone.dataset.runs import METHOD
 from tests.fiftyone.conftest import add_images
 from tests.models import Failing
 
@@ -75,7 +76,9 @@ def test_scored_samples_are_skipped_over_views(dataset: Any, reds: list[str], re
 def test_provenances_are_not_mixed(dataset: Any, reds: list[str], red: Scorer, upright_red: Scorer) -> None:
     add_images(dataset, reds)
     compute_memorability(dataset[:6], scorer=red)
-    with pytest.raises(OptionError, match=f"holds 6 scores of provenance {red.provenance.id}.*overwrite=True"):
+    with pytest.raises(
+        OptionError, match=f"holds 6 scores of another provenance .fp32, {red.provenance.id}.*overwrite=True"
+    ):
         compute_memorability(dataset, scorer=upright_red)
     with pytest.raises(OptionError, match="2 of them are outside of this view"):
         compute_memorability(dataset[:4], scorer=upright_red, overwrite=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
 import pytest
+from PIL import Image
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError
@@ -57,3 +59,17 @@ def test_videos_are_scored_by_their_frames(dataset: Any, reds: list[str], red: S
     assert dataset.values("frames.things.detections.memorability") == [[pytest.approx([score]) for score in expected]]
     assert ScoreField(dataset, "frames.memorability").delete()
     assert not dataset.has_field("frames.memorability")
+
+
+@pytest.mark.parametrize("suffix", [".tga", ".j2k"])
+def test_images_whose_suffix_fiftyone_does_not_know(dataset: Any, red: Scorer, tmp_path: Path, suffix: str) -> None:
+    path = str(tmp_path / f"image{suffix}")
+    Image.new("RGB", (64, 64), (51, 0, 0)).save(path)
+    dataset.add_sample(fo.Sample(filepath=path))
+    with pytest.raises(OptionError, match=r"contains unknown samples.*media_type='image'"):
+        compute_memorability(dataset, scorer=red)
+    dataset.clear()
+    dataset.media_type = "image"
+    dataset.add_sample(fo.Sample(filepath=path, media_type="image"))
+    compute_memorability(dataset, scorer=red)
+    assert dataset.values("memorability") == [pytest.approx(0.2, abs=0.02)]

@@ -8,7 +8,13 @@ import fiftyone as fo
 import pytest
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.dataset.views import class_paths, select_view, sort_view, sortable_fields
+from resmem_plugin.fiftyone.dataset.views import (
+    class_paths,
+    scored_label_fields,
+    select_view,
+    sort_view,
+    sortable_fields,
+)
 
 
 def _scores(view: Any) -> list[float | None]:
@@ -81,3 +87,10 @@ def test_sort_without_scores_is_rejected(dataset: Any) -> None:
 
 def test_class_paths(scored: Any) -> None:
     assert class_paths(scored) == {"kind": "kind.label", "things": "things.detections.label", "split": "split"}
+
+
+def test_scored_label_fields_include_nested_ones(dataset: Any) -> None:
+    labels = fo.Detections(detections=[fo.Detection(memorability=0.5)])
+    nested = fo.DynamicEmbeddedDocument(preds=labels.copy())
+    dataset.add_sample(fo.Sample(filepath="a.png", gt=labels, data=nested), dynamic=True)
+    assert scored_label_fields(dataset) == {"gt", "data.preds"}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.setup.install import NAME, find_copies
@@ -69,6 +70,27 @@ def test_a_second_run_adds_only_new_images(
     assert after.name == before.name
     assert sorted(after.values("filepath")) == images(folder)
     assert after.values("id")[:3] == ids
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_images_whose_suffix_fiftyone_does_not_know(folder: Path, red: Scorer, earlier: bool) -> None:
+    import fiftyone as fo
+
+    from resmem_plugin.fiftyone import compute_memorability
+
+    for name in ("a.tga", "b.j2k"):
+        Image.new("RGB", (64, 64), (51, 0, 0)).save(folder / name)
+    if earlier:
+        made = fo.Dataset(folder.name)
+        made.info["resmem_folder"] = str(folder)
+        made.add_sample(fo.Sample(filepath=str(folder / "a.tga")))
+        made.save()
+        made.persistent = True
+    dataset, _ = folder_dataset(str(folder), images(folder))
+    assert dataset.media_type == "image"
+    assert len(dataset) == 5
+    summary = compute_memorability(dataset, scorer=red)
+    assert (summary.scored, summary.failed) == (4, 1)
 
 
 def test_dataset_of_another_folder_is_not_reused(folder: Path, tmp_path: Path) -> None:
