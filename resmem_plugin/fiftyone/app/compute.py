@@ -188,7 +188,7 @@ def _score(ctx: Any, run: ScoringRun) -> Iterator[Any]:
             rate = done / (now - start)
             label = f"{done:,} of {run.pending:,}, {failed:,} failed"
             if done >= _WARMUP or done == run.pending:
-                label += f", {rate:.1f} images/s"
+                label += f", {rate:.1f} {'images' if run.patches_field is None else 'objects'}/s"
             if _WARMUP <= done < run.pending:
                 label += f", about {format_duration((run.pending - done) / rate)} left"
             progress = {"progress": done / run.pending, "label": label}
@@ -203,8 +203,9 @@ def _show_result(ctx: Any, run: ScoringRun) -> Iterator[Any]:
     """Show the scores in the App, and a summary."""
     summary = run.summary
     yield ctx.ops.reload_dataset()
-    active = [field for field in ctx.active_fields or [] if field != summary.field]
-    yield ctx.ops.set_active_fields([*active, summary.field])
+    shown = summary.field.removeprefix("frames.") if ctx.view._is_frames else summary.field
+    active = [field for field in ctx.active_fields or [] if field != shown]
+    yield ctx.ops.set_active_fields([*active, shown])
     text = (
         f"{summary.scored:,} scored, {summary.failed:,} failed, {summary.skipped:,} already had a score. "
         f"Memorability from {format_score(summary.lowest)} to {format_score(summary.highest)}. "
@@ -212,6 +213,11 @@ def _show_result(ctx: Any, run: ScoringRun) -> Iterator[Any]:
     )
     yield ctx.ops.notify(text, variant="warning" if summary.failed else "success")
     label = f"Scores are stored in the field {escape_markdown(summary.field)}"
+    if run.patches_field is not None:
+        text += (
+            f" To see them, open the patches of {escape_markdown(run.patches_field)}, or click the eye beside "
+            f"{escape_markdown(shown.rpartition('.')[2])}, under the label field in the sidebar."
+        )
     if not summary.failed:
         yield _output(ctx, types.Success(label=label, description=text))
         return

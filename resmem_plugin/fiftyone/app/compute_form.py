@@ -13,10 +13,10 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.fiftyone.app.text import escape_markdown, format_duration
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, mark_invalid
-from resmem_plugin.fiftyone.dataset.fields import ScoreWriter
+from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
 from resmem_plugin.fiftyone.dataset.plan import Plan, count_foreign, describe_foreign
 from resmem_plugin.fiftyone.dataset.samples import image_samples
-from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields
+from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields, score_fields
 
 _WHOLE_IMAGES = "whole images"
 _MIN_TIMED = 100
@@ -47,15 +47,16 @@ class FormParams:
             OptionError: for a value of the wrong kind.
         """
         patches_field = params.get("patches_field") or None
+        advanced = params if params.get("advanced") in (True, None) else {}  # what the switch hides does not count
         return cls(
             memorability_field=params.get("memorability_field") or DEFAULT_FIELD,
             patches_field=None if patches_field == _WHOLE_IMAGES else patches_field,
             overwrite=_parse_bool("overwrite", params.get("overwrite")),
             options=ScorerOptions(
-                device=params.get("device") or "auto",
-                precision=params.get("precision") or "auto",
-                batch_size=params.get("batch_size") or None,
-                num_workers=params.get("num_workers") or None,
+                device=advanced.get("device") or "auto",
+                precision=advanced.get("precision") or "auto",
+                batch_size=advanced.get("batch_size") or None,
+                num_workers=advanced.get("num_workers") or None,
             ),
         )
 
@@ -69,6 +70,21 @@ def add_inputs(ctx: Any, inputs: Any, samples: Any) -> None:
         description="The field to store the scores in (0 to 1). Errors are stored in <field>_error",
     )
     patches = _add_patches_field(inputs, samples)
+    overwrite = inputs.bool(
+        "overwrite", label="Overwrite", default=False, description="Recompute the scores of samples that have one"
+    )
+    inputs.bool(
+        "advanced",
+        label="Advanced",
+        default=False,
+        description="Choose device, precision, batch size and workers",
+    )
+    device = _add_advanced(inputs) if ctx.params.get("advanced") else None
+    _add_preview(ctx, inputs, samples, _Marked(field, patches, device, overwrite))
+
+
+def _add_advanced(inputs: Any) -> Any:
+    """Add what few need; returns the input for the device."""
     device = dropdown(inputs, "device", DEVICES, {"auto": "auto (GPU if available)"}, default="auto", label="Device")
     dropdown(
         inputs,
@@ -86,10 +102,7 @@ def add_inputs(ctx: Any, inputs: Any, samples: Any) -> None:
         "batch_size", label="Batch size", min=1, description="Images per forward pass. Default: fastest on the device"
     )
     inputs.int("num_workers", label="Workers", min=1, description="Images decoded at once. Default: one per core")
-    overwrite = inputs.bool(
-        "overwrite", label="Overwrite", default=False, description="Recompute the scores of samples that have one"
-    )
-    _add_preview(ctx, inputs, samples, _Marked(field, patches, device, overwrite))
+    return device
 
 
 def _add_patches_field(inputs: Any, samples: Any) -> Any:
@@ -145,6 +158,8 @@ def _add_preview(ctx: Any, inputs: Any, samples: Any, marked: _Marked) -> None:
     try:
         chosen = choose(device=params.options.device, precision=params.options.precision)
     except OptionError as error:
+        if marked.device is None:
+            return block_form(inputs, "This device or precision cannot be used", escape_markdown(str(error)))
         return mark_invalid(marked.device, str(error))
     try:
         plan.check(params.options, overwrite=params.overwrite)
@@ -171,14 +186,21 @@ def _add_preview(ctx: Any, inputs: Any, samples: Any, marked: _Marked) -> None:
 
 
 def _estimate_images_per_s(writer: ScoreWriter, chosen: Choice) -> float | None:
-    """The speed of the last run into this field, or an estimate from this CPU's FLOPS; None on a GPU."""
-    report, known = writer.target.run_report or {}, writer.target.provenance
-    timed = report.get("state") == "complete" and report["scored"] >= _MIN_TIMED and report["elapsed_s"] > 1
+    """The speed of the last run in this dataset, of objects or of images, or an estimate from this CPU's FLOPS.
+
+    None on a GPU without such a run.
+    """
     device = chosen.device.partition(":")[0]
-    same = (chosen.engine, chosen.precision, device)
-    if timed and known is not None and (known.engine, known.precision, known.device or device) == same:
-        return float(report["scored"] / report["elapsed_s"])
-    return expected_images_per_s(chosen)
+    timed = []
+    for path in score_fields(writer.target.dataset):
+        field = ScoreField(writer.target.dataset, path)
+        report, known = field.run_report or {}, field.provenance
+        if known is None or report.get("state") != "complete" or report["scored"] < _MIN_TIMED:
+            continue
+        same = (known.engine, known.precision, known.device or device) == (chosen.engine, chosen.precision, device)
+        if same and known.exif_transpose == (writer.patches_field is not None) and report["elapsed_s"] > 1:
+            timed.append((report["when"], report["scored"] / report["elapsed_s"]))
+    return float(max(timed)[1]) if timed else expected_images_per_s(chosen)
 
 
 def _parse_bool(name: str, value: Any) -> bool:

@@ -8,7 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form
+from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form, mark_invalid
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
 from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
@@ -69,8 +69,11 @@ class DeleteMemorability(foo.Operator):
         if not fields:
             block_form(inputs, "There is nothing to delete", "This dataset has no memorability scores.")
         else:
-            dropdown(inputs, "memorability_field", fields, default=fields[0], label="Memorability field")
-            chosen = ctx.params.get("memorability_field") or fields[0]
+            only = fields[0] if len(fields) == 1 else None  # of several, none is chosen for the user
+            field = dropdown(inputs, "memorability_field", fields, default=only, label="Memorability field")
+            chosen = ctx.params.get("memorability_field") or only
+            if chosen is None:
+                mark_invalid(field, "choose the field to delete")
             if chosen in fields:
                 field = ScoreField(ctx.dataset, chosen)
                 inputs.view(

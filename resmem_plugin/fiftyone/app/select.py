@@ -9,7 +9,7 @@ from fiftyone.core.utils import to_slug
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.app.text import escape_markdown
+from resmem_plugin.fiftyone.app.text import escape_markdown, format_count
 from resmem_plugin.fiftyone.app.widgets import (
     add_score_field,
     block_form,
@@ -22,7 +22,7 @@ from resmem_plugin.fiftyone.dataset.schema import root_dataset
 from resmem_plugin.fiftyone.dataset.views import Which, class_paths, select_view
 
 _SELECTIONS = {"top": "Most memorable", "bottom": "Least memorable"}
-_AMOUNTS = {"count": "A number of samples", "percent": "A percentage", "range": "A range of scores"}
+_AMOUNTS = {"count": "A number", "percent": "A percentage", "range": "A range of scores"}
 _NO_CLASS_FIELD = "all together"
 _RESULTS = {"view": "Show them", "saved_view": "Save them as a view", "tag": "Tag them"}
 
@@ -119,17 +119,19 @@ class SelectByMemorability(foo.Operator):
     def _form(self, ctx: Any, inputs: Any) -> None:
         if not add_score_field(ctx, inputs):
             return None
+        inputs.view_target(ctx, action_description="Select from")
+        samples = ctx.target_view()
         radio_buttons(inputs, "which", _SELECTIONS, default="top", label="Select the")
         amount = ctx.params.get("amount", "count")
         radio_buttons(inputs, "amount", _AMOUNTS, default="count", label="How many")
         if amount == "count":
-            inputs.int("count", default=100, min=1, label="Samples")
+            inputs.int("count", default=100, min=1, label=_what(samples).capitalize() + "s")
         elif amount == "percent":
-            inputs.float("percent", default=10, min=0, max=100, label="Percent of the samples with a score")
+            inputs.float("percent", default=10, min=0, max=100, label=f"Percent of the {_what(samples)}s with a score")
         else:
             inputs.float("low", default=0.0, min=0, max=1, label="Memorability from")
             inputs.float("high", default=1.0, min=0, max=1, label="to")
-        classes = class_paths(ctx.view)
+        classes = class_paths(samples)
         if classes and amount != "range":
             dropdown(
                 inputs, "class_field", [_NO_CLASS_FIELD, *classes], default=_NO_CLASS_FIELD, label="From each class of"
@@ -144,10 +146,13 @@ class SelectByMemorability(foo.Operator):
             if problem or not given:
                 return mark_invalid(name, problem or "enter a name")
         try:
-            selected = len(select_view(ctx.view, **_selection(ctx)))
+            selected = len(select_view(samples, **_selection(ctx)))
         except OptionError as error:
             return block_form(inputs, "This cannot be selected", escape_markdown(str(error)))
-        inputs.view("plan", types.Notice(label=f"{selected:,} of {len(ctx.view):,} in the current view"))
+        label = f"{selected:,} of {format_count(len(samples), _what(samples))}"
+        if result == "saved_view" and (amount == "percent" or _selection(ctx)["class_field"]):
+            label += ". The view keeps this number, or these of each class, whatever is scored later"
+        inputs.view("plan", types.Notice(label=label))
         return None
 
     def execute(self, ctx: Any) -> dict[str, Any]:
@@ -156,7 +161,7 @@ class SelectByMemorability(foo.Operator):
         if result not in _RESULTS or (result != "view" and not name):
             raise OptionError(f"result must be one of {', '.join(_RESULTS)}, the last two with a name, not {result!r}")
         view = self(
-            ctx.view,
+            ctx.target_view(),
             **_selection(ctx),
             saved_view=name if result == "saved_view" else None,
             tag=name if result == "tag" else None,
@@ -166,8 +171,13 @@ class SelectByMemorability(foo.Operator):
             ctx.ops.reload_dataset()
         selected = len(view)
         done = {"view": "selected", "saved_view": f"saved as {name!r}", "tag": f"tagged {name!r}"}[result]
-        ctx.ops.notify(f"{selected:,} samples {done}", variant="success")
+        ctx.ops.notify(f"{format_count(selected, _what(view))} {done}", variant="success")
         return {"view": view._serialize(), "selected": selected}
+
+
+def _what(samples: Any) -> str:
+    """What the collection's samples are, in the singular."""
+    return "object" if samples._is_patches else "frame" if samples._is_frames else "sample"
 
 
 def _saved_view_name_error(dataset: Any, name: str) -> str | None:

@@ -18,6 +18,11 @@ def code_span(text: str) -> str:
     return f"`{line[:300]}`"
 
 
+def format_count(number: int, what: str) -> str:
+    """A number of things: "1 sample", "1,200 samples"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def format_score(value: float | None) -> str:
     """A score with three decimals, or a dash."""
     return "–" if value is None else f"{value:.3f}"

@@ -112,6 +112,11 @@ class ScoringRun:
         self._errors: dict[Key, str] = {}
 
     @property
+    def patches_field(self) -> str | None:
+        """The field whose labels are scored, or None for whole images."""
+        return self._writer.patches_field
+
+    @property
     def summary(self) -> Summary:
         """The summary so far."""
         return Summary(
@@ -205,7 +210,7 @@ class ScoringRun:
             error = score.error[:_MAX_ERROR_CHARS]
             self._failed += 1
             if len(self.first_failures) < _MAX_LISTED_FAILURES:
-                name = describe(image) if isinstance(image, str) else f"label {key[1]}"
+                name = describe(image) if isinstance(image, str) else f"object {key[1]} of {self._filepath(key[0])}"
                 self.first_failures.append(f"{name}: {error}")
             self._scores[key] = None  # not NaN, on which FiftyOne's bounds() fails
             self._errors[key] = error
@@ -214,6 +219,13 @@ class ScoringRun:
         self._scores[key] = value = score.memorability
         self._lowest = value if self._lowest is None else min(self._lowest, value)
         self._highest = value if self._highest is None else max(self._highest, value)
+
+    def _filepath(self, image_id: str) -> str:
+        """The path of a sample or a frame, as far as it is there."""
+        for collection in (self._samples, self.field.dataset):
+            for path in collection.select(image_id).values("filepath"):
+                return describe(path)
+        return f"sample {image_id}"
 
     def flush(self) -> None:
         """Write the scores collected since the last call.

@@ -16,7 +16,11 @@ from tests.fiftyone.app.operator_driver import PLUGIN, get_operator, resolve_for
 def test_delete_removes_field_errors_index_and_run(ten: Any, stand_in: Scorer) -> None:
     compute_memorability(ten, scorer=stand_in)
     compute_memorability(ten, "other", scorer=stand_in)
-    assert "10 scores" in resolve_form("delete_memorability", ten)["warning"]["view"]["label"]
+    form = resolve_form("delete_memorability", ten)
+    assert form["memorability_field"]["invalid"]  # of two, none is chosen for the user
+    assert "warning" not in form
+    form = resolve_form("delete_memorability", ten, memorability_field="other")
+    assert "10 scores" in form["warning"]["view"]["label"]
     uri = f"{PLUGIN}/delete_memorability"
     foo.execute_operator(uri, {"dataset": ten}, params={"memorability_field": "memorability"})
     ten.reload()
@@ -25,5 +29,6 @@ def test_delete_removes_field_errors_index_and_run(ten: Any, stand_in: Scorer) -
     assert ten.list_runs(method=METHOD) == ["other"]
     assert "memorability" not in ten.list_indexes()
     assert ten.count("other") == 10
+    assert "10 scores" in resolve_form("delete_memorability", ten)["warning"]["view"]["label"]
     with pytest.raises(Exception, match="not a memorability field; fields: other"):
         get_operator("delete_memorability")(ten, "kind")

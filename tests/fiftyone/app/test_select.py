@@ -34,12 +34,22 @@ def test_select_as_view_saved_view_and_tag(ten: Any, stand_in: Scorer) -> None:
 
 def test_form_counts_the_selection(ten: Any, stand_in: Scorer) -> None:
     compute_memorability(ten, scorer=stand_in)
-    assert (
-        resolve_form("select_by_memorability", ten, count=3)["plan"]["view"]["label"] == "3 of 10 in the current view"
-    )
+    assert resolve_form("select_by_memorability", ten, count=3)["plan"]["view"]["label"] == "3 of 10 samples"
+    saved = {"result": "saved_view", "name": "best", "amount": "percent"}
+    assert "The view keeps this number" in resolve_form("select_by_memorability", ten, **saved)["plan"]["view"]["label"]
     form = resolve_form("select_by_memorability", ten, amount="range", low=0.9, high=0.1)
     assert "the range is empty" in form["blocked"]["view"]["description"]
     assert resolve_form("select_by_memorability", ten, result="tag")["name"]["invalid"]
+
+
+def test_ticked_samples_are_selected_from(ten: Any, stand_in: Scorer) -> None:
+    compute_memorability(ten, scorer=stand_in)
+    ticked = ten.values("id")[:4]
+    params = {"count": 2, "view_target": "SELECTED_SAMPLES"}
+    context = {"dataset": ten, "selected": ticked}
+    result = foo.execute_operator(f"{PLUGIN}/select_by_memorability", context, params=params).result
+    assert result["selected"] == 2
+    assert str(ticked) in str(result["view"]).replace('"', "'")
 
 
 def test_tags_of_patches_are_persistent(dataset: Any, reds: list[str]) -> None:
