@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.score import add_exclude_option
-from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.cli.terminal import echo_err, working
 from resmem_plugin.core.engines.base import DEVICES_TEXT
 from resmem_plugin.core.engines.resolve import PRECISIONS
 from resmem_plugin.core.errors import OptionError
@@ -97,42 +97,56 @@ def _app(options: argparse.Namespace) -> int:
     if not os.path.isdir(options.folder):
         raise OptionError(f"{options.folder} is not a folder: name a folder of images")
     folder = os.path.abspath(options.folder)
-    _, images = read_inputs(
-        [folder], path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
-    )
+    with working(f"looking for images in {folder}"):
+        _, images = read_inputs(
+            [folder], path_column="path", root=None, recursive=options.recursive, null=False, exclude=options.exclude
+        )
+    with working("starting FiftyOne and its database"):
+        from resmem_plugin.fiftyone.setup import launch
 
-    from resmem_plugin.fiftyone.setup import launch
-
-    launch.check_address(options.address, options.port)
-    dataset, skipped = launch.folder_dataset(folder, [str(path) for path in images], name=options.name)
+        launch.check_address(options.address, options.port)
+        launch.connect()
+    with working(f"adding {len(images):,} images to its dataset"):
+        dataset, skipped = launch.folder_dataset(folder, [str(path) for path in images], name=options.name)
     if skipped:
         echo_err(f"warning: {skipped} images are skipped: FiftyOne cannot store file names that are not UTF-8")
     summary = _score(dataset, options)
 
-    with launch.ensure_plugin() as installed, contextlib.suppress(KeyboardInterrupt):
-        where = {"address": options.address, "port": options.port, "browser": not options.no_browser}
-        with launch.app_session(dataset, summary.field, **where) as session:
-            echo_err(f"the App is at {session.url}, its dataset is {dataset.name!r}; Ctrl-C ends it")
-            if not installed:
-                echo_err("the plugin is installed for this session only: keep it with `resmem plugin install`")
-            session.wait(-1)
+    with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
+        with working("starting the App"):
+            installed = stack.enter_context(launch.ensure_plugin())
+            where = {"address": options.address, "port": options.port, "browser": not options.no_browser}
+            session = stack.enter_context(launch.app_session(dataset, summary.field, **where))
+        echo_err(f"the App is at {session.url}, its dataset is {dataset.name!r}; Ctrl-C ends it")
+        if not installed:
+            echo_err("the plugin is installed for this session only: keep it with `resmem plugin install`")
+        session.wait(-1)
     return int(skipped + summary.failed > 0)
 
 
 def _score(dataset: Any, options: argparse.Namespace) -> Summary:
     """Score the images that have no score yet, and report the result."""
-    from resmem_plugin.fiftyone import compute_memorability
+    from resmem_plugin.core.scoring.options import ScorerOptions
+    from resmem_plugin.fiftyone.compute import finish, prepare
+    from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD
 
+    scorer_options = ScorerOptions(
+        device=options.device,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+    )
     try:
-        summary = compute_memorability(
-            dataset,
-            overwrite=options.overwrite,
-            batch_size=options.batch_size,
-            num_workers=options.num_workers,
-            device=options.device,
-            precision=options.precision,
-            progress=False if options.quiet else None,
-        )
+        with working("loading ResMem (the first time its network is converted)"):
+            run = prepare(
+                dataset,
+                DEFAULT_FIELD,
+                patches_field=None,
+                overwrite=options.overwrite,
+                skip_failures=True,
+                options=scorer_options,
+            )
+        summary = finish(run, False if options.quiet else None)
     except KeyboardInterrupt:
         echo_err("the scores so far are kept: run the same command to continue")
         raise

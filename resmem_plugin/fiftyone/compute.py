@@ -96,6 +96,11 @@ def compute_memorability(
     )
     if progress is None and not fo.config.show_progress_bars:
         progress = False
+    return finish(run, progress)
+
+
+def finish(run: ScoringRun, progress: ProgressOption) -> Summary:
+    """Run what `prepare` returned to its end."""
     with reporting(progress, run.pending) as report, contextlib.closing(run.run()) as failures:
         for is_failure in failures:
             report(is_failure)

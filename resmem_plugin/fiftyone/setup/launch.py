@@ -143,6 +143,8 @@ def app_session(dataset: Any, field: str, *, address: str, port: int, browser: b
         ResMemError: if the App does not start.
     """
     fo = import_fiftyone()
+    from fiftyone.core.session import client
+
     grid, panel = fo.Panel(type="Samples", pinned=True), fo.Panel(type=_PANEL)
     spaces = fo.Space(
         children=[
@@ -156,6 +158,7 @@ def app_session(dataset: Any, field: str, *, address: str, port: int, browser: b
         dataset.app_config.active_fields = fo.ActiveFields(paths=[field])
         dataset.save()
     view = dataset.sort_by(field, reverse=True)
+    client.print = lambda *_: None  # it says that it "could not connect" while the server starts
     try:
         session = fo.Session(view=view, spaces=spaces, address=address, port=port, remote=not browser)
     except Exception as error:  # FiftyOne reports a server that exits at once as a timeout

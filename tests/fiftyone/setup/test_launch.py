@@ -218,6 +218,9 @@ def test_the_app_from_start_to_ctrl_c(
     said = first.wait_for("Ctrl-C ends it")
     assert "2 of 3 scored, 1 failed: see the field memorability_error" in said
     assert f"http://127.0.0.1:{first.port}/" in said
+    for what in ("starting FiftyOne and its database", "loading ResMem", "starting the App"):
+        assert f"resmem: {what}" in said
+    assert "Could not connect" not in said
     assert NAME in {plugin["name"] for plugin in first.get("/plugins")["plugins"]}
     dataset = fo.load_dataset(folder.name)
     paths = images(folder)
