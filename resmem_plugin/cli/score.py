@@ -158,7 +158,7 @@ def _score(options: argparse.Namespace) -> int:
                 storage_options=outputs.storage_options,
                 sheet=options.sheet,
             )
-            check_columns(table, options.path_column, options.columns)
+            check_columns(table, options.path_column, options.columns, options.output)
             results = Results.empty(len(images))
             if checkpoint is not None and options.resume:
                 checkpoint.load(results, images, table, options.path_column, options.columns)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,18 @@ def to_frame(table: Any) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     return _without_index(table.to_pandas(types_mapper=pd.ArrowDtype)), dict(table.schema.metadata or {})
 
 
+def readable_metadata(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """The metadata of a schema that pandas wrote, with "object" in the place of types that pandas cannot parse.
+
+    Of Arrow's nested types and dictionaries it writes names such as `list<item: int64>[pyarrow]`, on which its own
+    `read_parquet` fails.
+    """
+    stored = json.loads(metadata[b"pandas"])
+    for column in stored["columns"]:
+        column["numpy_type"] = column["numpy_type"] if _is_dtype(column["numpy_type"]) else "object"
+    return {**metadata, b"pandas": json.dumps(stored).encode()}
+
+
 def require_pyarrow() -> None:
     """Check that pyarrow is installed.
 
@@ -64,6 +78,17 @@ def require_pyarrow() -> None:
             'parquet, feather, arrow and orc files need pyarrow: pip install "resmem-plugin[parquet]", or use .csv or '
             ".jsonl"
         ) from error
+
+
+def _is_dtype(name: str) -> bool:
+    """Whether pandas can parse the name of a type."""
+    import pandas as pd
+
+    try:
+        pd.api.types.pandas_dtype(name)
+    except (TypeError, NotImplementedError):
+        return False
+    return True
 
 
 def _without_index(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Compressed files: whole, or refused."""
+"""The content of tables of text, compressed or not: whole, or refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from resmem_plugin.core.errors import OptionError
 _MAX_BYTES = 1 << 32  # unpacked: far more text than can be held as a table
 _CHUNK_BYTES = 1 << 24
 _NAMES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
+_BINARY = (
+    (b"\x1f\x8b", "compressed with gzip: unpack it, or add .gz to its name if that is missing"),
+    (b"\xfd7zXZ\0", "compressed with xz: unpack it, or add .xz to its name if that is missing"),
+    (b"PK\3\4", "a zip archive or an Excel workbook: unpack it, or end its name in .xlsx"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook of the old format: save it as .xlsx or the sheet as .csv"),
+)
+"""How files start that often have the suffix of a table of text, and what to do about them; no text starts so."""
 
 
 def read_content(path: str | os.PathLike[str], compression: str) -> bytes:
@@ -21,7 +28,7 @@ def read_content(path: str | os.PathLike[str], compression: str) -> bytes:
         compression: `.gz`, `.bz2`, `.xz`, or "" for none.
 
     Raises:
-        OptionError: if it is damaged, cut short, or larger than memory can hold.
+        OptionError: if it is damaged, cut short, larger than memory can hold, or plainly no text.
         OSError: if it cannot be opened.
 
     Examples:
@@ -35,9 +42,13 @@ def read_content(path: str | os.PathLike[str], compression: str) -> bytes:
     name = os.fspath(path)
     try:
         with open(path, "rb") as file:
-            return _unpacked(file, compression, name) if compression else file.read()
+            content = _unpacked(file, compression, name) if compression else file.read()
     except MemoryError as error:
         raise OptionError(f"{name} is larger than memory can hold: split it, or save it as .parquet") from error
+    for start, found in _BINARY:
+        if content.startswith(start):
+            raise OptionError(f"{name} does not hold text but is {found}")
+    return content
 
 
 def _unpacked(file: IO[bytes], compression: str, name: str) -> bytes:

@@ -11,7 +11,8 @@ from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
 from resmem_plugin.core.images.members import archive_protocol
 from resmem_plugin.core.images.sources import is_url, join_root
 from resmem_plugin.core.sanitize import without_secrets
-from resmem_plugin.jobs.formats import check_format, is_list, may_describe_an_image
+from resmem_plugin.jobs.formats import check_format, format_of, is_list, may_describe_an_image
+from resmem_plugin.jobs.listing import Listing
 from resmem_plugin.jobs.locations import Locations
 from resmem_plugin.jobs.path_list import read_path_list
 from resmem_plugin.jobs.tables import Table, is_table, read_table
@@ -106,7 +107,8 @@ def _all_paths(inputs: Sequence[str], locations: Locations, *, root: str | None,
         left_out = listed.skipped.text()
         if not listed.found:
             hint = " (--recursive includes its subfolders)" if listed.is_flat else ""
-            empty.append(f"no images in the {listed.kind} {shown}{hint}{left_out and f'; {left_out}'}")
+            reason = f"no images in the {listed.kind} {shown}{hint}{left_out and f'; {left_out}'}"
+            empty.append(reason + _cure(listed))
         elif listed.skipped.is_notable:
             warn(f"{shown}: {left_out}; name them themselves to score them", SkippedFilesWarning)
     if empty and not paths and not others:
@@ -114,3 +116,11 @@ def _all_paths(inputs: Sequence[str], locations: Locations, *, root: str | None,
     for message in empty:
         warn(message, SkippedFilesWarning)
     return paths
+
+
+def _cure(listed: Listing) -> str:
+    """What to do about tables and archives, which are not looked into where they are not named themselves."""
+    if not any(format_of(f"a.csv{suffix}") or archive_protocol(f"a{suffix}") for suffix in listed.skipped.suffixes):
+        return ""
+    named = "name the tables and archives in it to score them"
+    return f": unpack it, and {named}" if listed.kind == "archive" else f": {named}"

@@ -170,11 +170,11 @@ class Outputs:
         return None
 
 
-def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = ()) -> None:
-    """Check that the columns of results can be added to an input.
+def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = (), output: str | None = None) -> None:
+    """Check that the columns of results can be added to an input, and written to the output.
 
     Raises:
-        OptionError: if it has one of their names already.
+        OptionError: if it has one of their names already, or repeats a name, which jsonl and parquet cannot.
     """
     names = (*RESULT_COLUMNS, *flaw_columns)
     if path_column in names:
@@ -182,6 +182,13 @@ def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = 
     taken = [column for column in names if column in table.names]
     if taken:
         raise OptionError(f"the table has a column {taken[0]!r} already: rename it, so that its values are not lost")
+    texts = list(map(str, table.names))
+    repeated = [name for name in texts if texts.count(name) > 1]
+    if repeated and output is not None and not output.lower().endswith((".csv", ".tsv")):
+        raise OptionError(
+            f"the table has several columns {repeated[0]!r}, of which {output} would keep one: rename them, or write "
+            "csv or tsv"
+        )
 
 
 def read_output(

@@ -20,9 +20,12 @@ def read_path_list(source: str, root: str | None, *, null: bool) -> list[str]:
         null: the paths are separated by NUL, not by line ends.
 
     Raises:
-        OptionError: if there is no list, or it cannot be decoded.
+        OptionError: if there is no list, it cannot be decoded, or holds NUL without `null`.
     """
-    content = _as_utf8(_content(source), "the list on standard input" if source == "-" else source, null=null)
+    name = "the list on standard input" if source == "-" else source
+    content = _as_utf8(_content(source), name, null=null)
+    if not null and b"\0" in content:  # no path has one
+        raise OptionError(f"{name} is separated by NUL, not by line ends: add -0")
     lines = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
     paths = (os.fsdecode(line) for line in lines if line)
     return [str(join_root(root, path)) if root else path for path in paths]

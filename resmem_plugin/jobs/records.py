@@ -17,13 +17,10 @@ def read_lines(content: bytes) -> list[dict[str, Any]]:
     """The objects of a file of one per line.
 
     Raises:
-        ValueError: if a line is something else.
+        ValueError: if a line is something else, with its number.
     """
-    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", errors="surrogateescape")
-    rows = [json.loads(line) for line in text if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line is not a JSON object")
-    return rows
+    text = io.StringIO(_decoded(content), newline=None)
+    return [_record(line, number) for number, line in enumerate(text, 1) if line.strip()]
 
 
 def read_array(content: bytes, name: str) -> list[dict[str, Any]]:
@@ -42,8 +39,7 @@ def read_array(content: bytes, name: str) -> list[dict[str, Any]]:
         >>> read_array(b'[{"path": "a.jpg"}, {"path": null}]', "table.json")
         [{'path': 'a.jpg'}, {'path': None}]
     """
-    encoding, mark_bytes = detect_encoding(content)
-    text = content[mark_bytes:].decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
+    text = _decoded(content)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -56,6 +52,21 @@ def read_array(content: bytes, name: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise OptionError(f"{name} holds an array, of which item {number} is {_described(row)}: {_CURE}")
     return value
+
+
+def _decoded(content: bytes) -> str:
+    encoding, mark_bytes = detect_encoding(content)
+    return content[mark_bytes:].decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
+
+
+def _record(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line.rstrip())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} in line {number}, character {error.colno}") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"line {number} is {_described(row)}, not a JSON object")
+    return row
 
 
 def _described(value: object) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.reader import is_missing
-from resmem_plugin.jobs.arrow import read_frame, require_pyarrow
+from resmem_plugin.jobs.arrow import read_frame, readable_metadata, require_pyarrow
 from resmem_plugin.jobs.compression import read_content
 from resmem_plugin.jobs.delimited import read_delimited
 from resmem_plugin.jobs.formats import format_of, require_format
@@ -153,7 +153,8 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
             frame = pd.DataFrame(dict(enumerate(table.columns))).set_axis(list(table.names), axis=1)
             frame.attrs.update(attributes)
             written = pa.Table.from_pandas(frame, preserve_index=False)
-            written = written.replace_schema_metadata({**table.metadata, **written.schema.metadata})
+            metadata = readable_metadata(written.schema.metadata)
+            written = written.replace_schema_metadata({**table.metadata, **metadata})
             pq.write_table(written, unfinished)
         elif suffix == ".jsonl":
             with open(unfinished, "w", encoding="utf-8") as file:

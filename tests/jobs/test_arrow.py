@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from resmem_plugin.core.errors import MissingPackageError, OptionError
 from resmem_plugin.core.images.reader import is_missing
 from resmem_plugin.jobs.arrow import read_frame
-from resmem_plugin.jobs.tables import read_table
+from resmem_plugin.jobs.tables import read_table, write_table
 
 FRAME = pd.DataFrame({"path": ["a.jpg", None, "c.jpg"], "n": pd.array([2**53 + 1, None, 3], dtype="Int64")})
 TABLE = pa.Table.from_pandas(FRAME).replace_schema_metadata({b"huggingface": b"{}"})
@@ -78,3 +79,23 @@ def test_without_pyarrow_its_install_is_named(tmp_path: Path, monkeypatch: pytes
     for suffix in ("feather", "arrow", "orc", "parquet"):
         with pytest.raises(MissingPackageError, match=r'pip install "resmem-plugin\[parquet\]"'):
             read_table(tmp_path / f"a.{suffix}")
+
+
+def test_a_written_parquet_file_of_nested_types_can_be_read_by_pandas(tmp_path: Path) -> None:
+    columns = {
+        "path": ["a.png", "b.png"],
+        "kind": pa.array(["x", "y"]).dictionary_encode(),
+        "labels": [[1, 2], None],
+        "image": [{"bytes": b"", "path": "a, b.png"}, None],
+        "tags": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+        "key": pa.array([b"xy", b"zz"], pa.binary(2)),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    write_table(read_table(tmp_path / "table.parquet"), tmp_path / "out.parquet", {"resmem": {"weights": "x"}})
+    out = pd.read_parquet(tmp_path / "out.parquet")
+    assert out["kind"].tolist() == ["x", "y"]
+    assert out["labels"][0].tolist() == [1, 2]
+    assert out["image"][0] == {"bytes": b"", "path": "a, b.png"}
+    assert out.attrs == {"resmem": {"weights": "x"}}
+    kept = pq.read_schema(tmp_path / "out.parquet")
+    assert kept.types == pq.read_schema(tmp_path / "table.parquet").types

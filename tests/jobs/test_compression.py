@@ -1,4 +1,4 @@
-"""Compressed tables are read whole or not at all."""
+"""Tables of text, compressed or not, are read whole or not at all."""
 
 from __future__ import annotations
 
@@ -54,6 +54,23 @@ def test_plain_text_with_the_suffix_of_a_compressed_file_is_told_to_drop_it(suff
     path.write_bytes(CONTENT)
     with pytest.raises(OptionError, match=f"or drop {suffix} from its name if it is not compressed"):
         read_content(path, suffix)
+
+
+@pytest.mark.parametrize(
+    ("content", "cure"),
+    [
+        (gzip.compress(CONTENT), "compressed with gzip: unpack it, or add .gz"),
+        (lzma.compress(CONTENT), "compressed with xz: unpack it, or add .xz"),
+        (b"PK\3\4" + CONTENT, "a zip archive or an Excel workbook: unpack it, or end its name in .xlsx"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook of the old format: save it as .xlsx"),
+    ],
+)
+def test_a_binary_file_with_the_suffix_of_text_is_named(content: bytes, cure: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content))
+    for name, compression_ in (("a.csv", ""), ("a.csv.gz", ".gz")):
+        with pytest.raises(OptionError, match=rf"{name} does not hold text but is {cure}"):
+            read_content(tmp_path / name, compression_)
 
 
 def test_a_file_that_grows_past_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

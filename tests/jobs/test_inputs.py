@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -100,3 +101,19 @@ def test_ndjson_and_pq_are_other_names_of_jsonl_and_parquet(tmp_path: Path) -> N
     for name in ("a.ndjson", "a.pq"):
         table, images = read_inputs([str(tmp_path / name)], path_column="path", root=None, recursive=False, null=False)
         assert (table.names, images) == (["path"], ["a.jpg"])
+
+
+def test_a_folder_or_archive_of_tables_alone_says_what_to_do(tmp_path: Path) -> None:
+    folder, archive = tmp_path / "export", tmp_path / "export.csv.zip"
+    folder.mkdir()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("export.csv", "path\n")
+    for name in ("part.csv.gz", "photos.zip", "table.json"):
+        (folder / name).touch()
+        for given, cure in ((folder, ": name the tables"), (archive, ": unpack it, and name the tables")):
+            with pytest.raises(OptionError, match=rf"no images in .* left out: .*{cure} and archives in it to score"):
+                read_inputs([str(given)], path_column="path", root=None, recursive=False, null=False)
+        (folder / name).unlink()
+    (folder / "notes.txt").touch()
+    with pytest.raises(OptionError, match=r"1 file left out: 1 \.txt$"):
+        read_inputs([str(folder)], path_column="path", root=None, recursive=False, null=False)

@@ -218,6 +218,16 @@ def test_check_columns_rejects_names_of_result_columns(column: str) -> None:
         check_columns(Table([column], [["a.png"]]), column)
 
 
+@pytest.mark.parametrize("names", [["path", "x", "x"], ["path", 1, "1"]])
+def test_check_columns_rejects_repeated_names_in_formats_that_would_lose_one(names: list[object]) -> None:
+    table = Table(names, [["a.png"], [1], [2]])
+    for output in (None, "out.csv", "out.TSV"):
+        check_columns(table, "path", output=output)
+    for output in ("out.jsonl", "out.parquet"):
+        with pytest.raises(OptionError, match=f"several columns '[x1]', of which {output} would keep one: rename"):
+            check_columns(table, "path", output=output)
+
+
 def test_the_gallery_must_not_be_the_checkpoint(tmp_path: Path) -> None:
     table = tmp_path / "scores.csv"
     with pytest.raises(OptionError, match=r"scores.csv.partial is where scores are kept"):

@@ -46,3 +46,9 @@ def test_a_list_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xff\xfea\0\n")
     with pytest.raises(OptionError, match=r"list\.txt starts as UTF-16-LE, but is none: write it in UTF-8"):
         read_path_list(str(tmp_path / "list.txt"), None, null=False)
+
+
+def test_a_list_separated_by_nul_without_the_option_says_so(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a.jpg\0b.jpg")
+    with pytest.raises(OptionError, match=r"list\.txt is separated by NUL, not by line ends: add -0"):
+        read_path_list(str(tmp_path / "list.txt"), None, null=False)

@@ -50,3 +50,22 @@ def test_anything_else_than_an_array_of_objects_is_named_with_its_cure(content: 
 def test_broken_json_loses_no_rows_in_silence(content: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         read_array(content.encode(), "a.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_lines_are_read_in_every_encoding(encoding: str) -> None:
+    text = '{"path": "a\u2028\x85é"}\r\n\r\n{"path": "b"}'
+    assert read_lines(text.encode(encoding)) == [{"path": "a\u2028\x85é"}, {"path": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('{"path":', "Expecting value in line 3, character 9"),
+        ('["a.jpg"]', "line 3 is an array, not a JSON object"),
+        ("NaN", "line 3 is the value NaN, not a JSON object"),
+    ],
+)
+def test_a_broken_line_is_named(line: str, found: str) -> None:
+    with pytest.raises(ValueError, match=found):
+        read_lines(f'{{"path": "a"}}\n\n{line}\n'.encode())

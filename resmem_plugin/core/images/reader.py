@@ -68,7 +68,7 @@ def describe(reference: object) -> str:
     """A short name of an image for messages, safe to print: its path or URL, or the kind of object."""
     if isinstance(reference, (str, os.PathLike)):
         with contextlib.suppress(Exception):  # of a path object whose __fspath__ fails
-            return shortened(printable(without_secrets(os.fsdecode(reference))))
+            return shortened(printable(without_secrets(os.fsdecode(reference)))) or repr("")
     if isinstance(reference, bytes):
         return f"<{len(reference)} bytes>"
     if isinstance(reference, Image.Image):

@@ -32,7 +32,8 @@ def is_url(reference: object) -> bool:
 def join_root(root: str | os.PathLike[str], reference: object) -> object:
     """A reference whose relative path, itself or in a struct without bytes, is joined to `root`, a folder or a URL.
 
-    URLs, absolute paths and everything else are unchanged.
+    So is the relative path of the archive that `zip://a.jpg::photos.zip` is in. URLs, absolute paths and everything
+    else are unchanged.
     """
     if isinstance(reference, str):
         return _join(os.fspath(root), reference)
@@ -42,8 +43,12 @@ def join_root(root: str | os.PathLike[str], reference: object) -> object:
 
 
 def _join(start: str, path: str) -> str:
-    if os.path.isabs(path) or (is_url(path) and not _is_file_under(start, path)):
+    if os.path.isabs(path):
         return path
+    if is_url(path) and not _is_file_under(start, path):
+        archive = urls.chain(path)[-1]
+        is_relative = path.startswith(("zip://", "tar://")) and path.endswith(f"::{archive}") and not is_url(archive)
+        return f"{path.removesuffix(archive)}{_join(start, archive)}" if is_relative else path
     return f"{start.rstrip('/')}/{path}" if is_url(start) else os.path.join(start, path)
 
 

@@ -92,7 +92,8 @@ class TarArchive:
         self._file.close()
 
     def _index(self) -> None:
-        with tarfile.TarFile(fileobj=self._stream, tarinfo=_Header, errorlevel=1) as archive:
+        # Zeros are no end: after them is the next archive of several that were concatenated, or damage.
+        with tarfile.TarFile(fileobj=self._stream, tarinfo=_Header, errorlevel=1, ignore_zeros=True) as archive:
             while (header := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined] # otherwise it keeps them all
                 if header.isdir():

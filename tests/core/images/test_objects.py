@@ -100,3 +100,4 @@ def test_a_frame_or_dict_instead_of_images_is_a_type_error(red: Scorer) -> None:
 
 def test_names_in_messages_are_short() -> None:
     assert len(describe("a" * 1_000_000)) < 210
+    assert describe("") == "''"

@@ -93,6 +93,15 @@ def test_join_root() -> None:
         assert join_root("/data", unchanged) == unchanged
 
 
+def test_join_root_of_an_archive() -> None:
+    for member in ("zip://x/a.jpg", "tar://a.jpg", "zip://b::c.jpg"):
+        assert join_root("/data", f"{member}::b.zip") == f"{member}::/data/b.zip"
+        assert join_root("s3://bucket", f"{member}::x/b.zip") == f"{member}::s3://bucket/x/b.zip"
+        for archive in ("/b.zip", "https://host/b.zip", "file:///b.zip", "simplecache::s3://bucket/b.zip"):
+            assert join_root("/data", f"{member}::{archive}") == f"{member}::{archive}"
+    assert join_root("/data", "zip://a.jpg") == "zip://a.jpg"
+
+
 @pytest.fixture
 def stat_as_regular_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every path is a small file when it is looked at; what it has become by then shows when it is opened."""

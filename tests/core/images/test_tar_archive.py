@@ -55,6 +55,13 @@ def test_the_last_of_a_name_is_read(tmp_path: Path) -> None:
     assert [archive.read(name, Limits()) for name in ("a.png", "b.png", "a.png")] == [b"new", b"b", b"new"]
 
 
+def test_archives_that_were_concatenated_are_read_to_the_end(tmp_path: Path) -> None:
+    parts = [Path(tar_file(tmp_path / f"{name}.tar", [(name, name.encode())])) for name in "ab"]
+    (tmp_path / "all.tar").write_bytes(b"".join(part.read_bytes() for part in parts))
+    archive = _opened(str(tmp_path / "all.tar"))
+    assert [archive.read(name, Limits()) for name in archive.names] == [b"a", b"b"]
+
+
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
 def test_links_are_followed_within_the_archive_alone(suffix: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
@@ -150,6 +157,13 @@ def _damaged_header(path: Path) -> str:
     return str(path)
 
 
+def _hole(path: Path) -> str:
+    """As a download leaves that reserved the space of the file, and was interrupted."""
+    content = gzip.decompress(Path(tar_file(path, [("a.png", b"1"), ("b.png", bytes([1]) * 9000)])).read_bytes())
+    path.write_bytes(gzip.compress(content[:1024] + bytes(4096) + content[5120:]))
+    return str(path)
+
+
 def _text(path: Path) -> str:
     path.write_bytes(b"no archive " * 100)
     return str(path)
@@ -171,6 +185,7 @@ def _empty(path: Path) -> str:
         (_cut_in_content, "archive is damaged"),
         (_cut_in_header, "archive is damaged, or no tar .*at byte 1,024"),
         (_damaged_header, "archive is damaged, or no tar .*at byte 1,024"),
+        (_hole, "archive is damaged, or no tar .*at byte 5,120"),
         (_text, "archive is damaged, or no tar"),
         (_empty, "archive is damaged, or no tar"),
     ],
