@@ -62,8 +62,8 @@ def panel_layout(panel: Any, content: PanelContent) -> Any:
         _charts(layout, panel, content)
     if content.objects:
         _markdown(layout, "objects")
-        buttons = layout.grid("patches", orientation="2d", gap=1)
         for number, name in enumerate(content.objects):
+            buttons = layout.h_stack(f"patches_row_{number}", gap=1)
             _button(buttons, f"patches_{number}", f"Patches of {name}", panel.on_patches, params={"label_field": name})
     if content.field is not None:
         _markdown(layout, "provenance")
@@ -71,7 +71,7 @@ def panel_layout(panel: Any, content: PanelContent) -> Any:
 
 
 def _actions(layout: Any, panel: Any, content: PanelContent) -> None:
-    buttons = layout.grid("actions", orientation="2d", gap=1)
+    buttons = layout.h_stack("actions", gap=1)
     scored = content.field is not None
     _button(buttons, "compute", "Compute memorability", panel.on_compute, active=not scored and not content.objects)
     if scored:
@@ -82,12 +82,13 @@ def _actions(layout: Any, panel: Any, content: PanelContent) -> None:
 
 
 def _view_buttons(layout: Any, panel: Any, content: PanelContent) -> None:
-    buttons = layout.grid("views", orientation="2d", gap=1)
+    buttons = layout.h_stack("views", gap=1)
     if content.found is not None:
         failed = bool(content.found.failed) or content.failed_only
         _button(buttons, "most", "Most memorable", panel.on_most, active=content.order == "most")
         _button(buttons, "least", "Least memorable", panel.on_least, active=content.order == "least")
         _button(buttons, "failed", "Failed", panel.on_failed, active=content.failed_only, disabled=not failed)
+    buttons = layout.h_stack("ways_back", gap=1)  # a row of its own: a row does not wrap in a narrow panel
     _button(buttons, "back", "Back", panel.on_back, disabled=not content.is_cut)
     _button(buttons, "reset", "Reset", panel.on_reset, disabled=not (content.is_cut or content.filtered))
 

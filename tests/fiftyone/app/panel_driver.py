@@ -58,6 +58,7 @@ class PanelDriver:
         rows = [
             row["type"]["properties"].values()
             for row in self.layout["type"]["properties"].values()
-            if row["view"] and row["view"]["name"] == "GridView"
+            if row["view"] and row["view"]["name"] == "HStackView"
         ]
-        return {button["view"]["label"]: button["view"] for row in rows for button in row}
+        views = [found["view"] for row in rows for found in row]
+        return {view["label"]: view for view in views if view["name"] == "Button"}
