@@ -202,6 +202,23 @@ class App:
         self.page.get_by_test_id(f"new-panel-option-{name}").click()
         return Panel(self.page, name)
 
+    def filter_by_label(self, field: str, label: str) -> None:
+        """Tick a label of a label field in the sidebar."""
+        search = self.page.get_by_test_id(f"selector-sidebar-search-{field}.label")
+        if not search.count():
+            self.page.get_by_test_id(f"sidebar-field-arrow-enabled-{field}").click()
+        search.fill(label)
+        expect(self.page.get_by_test_id("selector-results-container").or_(search).first).to_be_visible()
+        self.page.wait_for_timeout(500)  # the App looks the label up
+        search.press("Enter")
+
+    def filter_from(self, field: str, lowest: float) -> None:
+        """Set the lower end of a number field in the sidebar."""
+        self.page.get_by_test_id(f"sidebar-field-arrow-enabled-{field}").click()
+        low = self.page.get_by_test_id(f"numeric-filter-{field}").get_by_placeholder("min")
+        low.fill(str(lowest))
+        low.press("Enter")
+
     def screenshot(self, path: Path) -> None:
         """Save a screenshot of the window."""
         self.page.screenshot(path=path)
@@ -262,11 +279,46 @@ class Panel:
         """Click one of the panel's buttons."""
         self._panel.get_by_role("button", name=label, exact=True).click()
 
+    @property
+    def text(self) -> str:
+        """What the panel shows, without its charts' labels."""
+        return self._panel.inner_text(timeout=1000)
+
+    @property
+    def scored(self) -> tuple[int, int]:
+        """How many are scored, of how many."""
+        found = re.search(r"([\d,]+) of ([\d,]+) \w+ scored", self.text)
+        assert found is not None
+        return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
+
+    def button(self, label: str) -> Locator:
+        """One of the panel's buttons."""
+        return self._panel.get_by_role("button", name=label, exact=True)
+
+    def menu(self, label: str) -> str:
+        """The value that a menu shows."""
+        return self._menu(label).inner_text(timeout=1000).strip()
+
     def choose(self, label: str, option: str) -> None:
-        """Choose from a dropdown."""
-        self._panel.locator(f"xpath=.//p[normalize-space()='{label}']/following::*[@role='combobox'][1]").click()
+        """Choose from a menu."""
+        self._menu(label).click()
         self._page.get_by_role("option", name=option, exact=True).click()
         expect(self._page.get_by_role("listbox")).to_have_count(0)
+
+    def classes(self) -> list[str]:
+        """The classes in the chart of means, from top to bottom, with their numbers of samples."""
+        labels: list[str] = self._charts.nth(1).locator(".ytick text").all_text_contents()
+        return labels
+
+    def click_class(self, index: int) -> None:
+        """Click the point of a class."""
+        self._charts.nth(1).scroll_into_view_if_needed()
+        box = self._charts.nth(1).locator(".points path").nth(index).bounding_box()
+        assert box is not None
+        self._page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def _menu(self, label: str) -> Locator:
+        return self._panel.locator(f"xpath=.//*[normalize-space(text())='{label}']/following::*[@role='combobox'][1]")
 
     def bars(self, plot: int = 0) -> list[Bar]:
         """The bars of a bar chart, from left to right; none while it is drawn."""
@@ -275,11 +327,13 @@ class Panel:
 
     def click_bar(self, index: int, plot: int = 0) -> None:
         """Click in the middle of a bar."""
+        self._charts.nth(plot).scroll_into_view_if_needed()
         bar = self.bars(plot)[index]
         self._page.mouse.click((bar.left + bar.right) / 2, (bar.top + bar.bottom) / 2)
 
     def select_bars(self, first: int, last: int, plot: int = 0) -> None:
         """Draw a box around neighbouring bars with the mouse."""
+        self._charts.nth(plot).scroll_into_view_if_needed()
         bars = self.bars(plot)
         area = self._charts.nth(plot).locator(".nsewdrag").first.bounding_box()
         assert area is not None

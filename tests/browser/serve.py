@@ -6,6 +6,7 @@ python -m tests.browser.serve --port 5151 [--stand-in slow --forwarded FILE]
 from __future__ import annotations
 
 import argparse
+import logging
 
 from fiftyone.server.main import start_server
 
@@ -20,6 +21,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.stand_in:
         use_stand_in(STAND_INS[options.stand_in], options.forwarded)
+    panel = logging.getLogger("resmem_plugin.fiftyone.app.panel")  # it logs each computation
+    panel.addHandler(logging.StreamHandler())
+    panel.setLevel(logging.DEBUG)
     start_server(port=options.port, address="127.0.0.1")
 
 

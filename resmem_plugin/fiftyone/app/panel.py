@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import html
-import itertools
 import logging
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import fiftyone.operators as foo
-from fiftyone.operators import types
 
-from resmem_plugin.fiftyone.app.text import escape_markdown, format_score
-from resmem_plugin.fiftyone.dataset.distribution import (
-    MAX_BINS,
-    MAX_CLASSES,
-    Distribution,
-    bin_view,
-    describe_provenance,
-    distribution,
-    means_by_class,
+from resmem_plugin.fiftyone.app.charts import bins_of
+from resmem_plugin.fiftyone.app.latest import LatestOnly
+from resmem_plugin.fiftyone.app.panel_content import (
+    Choices,
+    PanelContent,
+    panel_content,
+    problem_content,
+    shown_class_field,
+    shown_field,
 )
-from resmem_plugin.fiftyone.dataset.views import class_paths, scored_label_fields, sort_view, sortable_fields
+from resmem_plugin.fiftyone.app.panel_layout import panel_data, panel_layout
+from resmem_plugin.fiftyone.app.shown import Shown
+from resmem_plugin.fiftyone.dataset.class_means import class_view
+from resmem_plugin.fiftyone.dataset.description import own_stages, without_stages
+from resmem_plugin.fiftyone.dataset.distribution import bin_view
+from resmem_plugin.fiftyone.dataset.views import sort_view
 
-_COMPUTE = "@resmem/memorability/compute_memorability"
-_BAR_COLOR = "#ff6d04"
-_MAX_UNIT_TICKS = 8
-"""Height of the tallest bar up to which the axis has a tick per sample: Plotly would put ticks at halves."""
-_LAYOUT = {
-    "margin": {"l": 56, "r": 16, "t": 32, "b": 48},
-    "showlegend": False,
-    "dragmode": "select",
-    "selectdirection": "h",
-}
+_OPERATORS = "@resmem/memorability"
 
 _logger = logging.getLogger(__name__)
+_contents: LatestOnly[PanelContent] = LatestOnly()
+"""The last content of each open panel; lost with the process, and then computed again."""
+_chosen: dict[str, Choices] = {}
+"""What was chosen in the menus of each panel; lost with the process."""
 
 
 class MemorabilityPanel(foo.Panel):
-    """Histogram, statistics, buttons and classes of the current view."""
+    """Histogram, statistics, buttons and classes of the current view.
+
+    An event that changes the view only does that: the App answers with events of the new view, and those refresh the
+    panel. Its state in the App stays empty, even of the choices in its menus: whenever a panel's state changes, the App
+    reloads the page and drops the sidebar's filters. It also drops them whenever the view changes, so that the views
+    that the panel sets have what they filtered as stages.
+    """
 
     @property
     def config(self) -> Any:
@@ -46,239 +49,159 @@ class MemorabilityPanel(foo.Panel):
         return foo.PanelConfig(
             name="memorability_panel",
             label="Memorability",
-            help_markdown="How memorable the current view is. Click a bar, or drag over several, to filter the view.",
+            help_markdown="How memorable the current view is. Click a bar, or drag over several, or click a class, to "
+            "filter the view.",
             surfaces="grid",
             icon="insights",  # FiftyOne shows no custom icons on tabs
         )
 
+    def execute(self, ctx: Any) -> Any:
+        """Handle an event. A refresh sends the layout together with the data; other events send neither."""
+        method = ctx.params.get("__method__") or "on_startup"
+        if not method.startswith("on_"):
+            raise ValueError(f"{method!r} is no event")
+        return getattr(self, method)(ctx)
+
+    def render(self, ctx: Any) -> Any:
+        """The layout of what is shown."""
+        return panel_layout(self, _compute(Shown.of(ctx), _choices(ctx)))
+
     def on_load(self, ctx: Any) -> None:
-        """Compute everything for the current view."""
+        """Show the current view."""
         self._refresh(ctx)
 
     def on_change_view(self, ctx: Any) -> None:
-        """Compute again: the view has changed."""
+        """The view has changed, or the sidebar's filters."""
         self._refresh(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
-        """Compute again: the dataset has changed, or was reloaded after scoring."""
+        """The dataset has changed."""
         self._refresh(ctx)
 
     def on_change_group_slice(self, ctx: Any) -> None:
-        """Compute again: another slice is shown."""
+        """Another slice is shown."""
         self._refresh(ctx)
 
     def on_change_active_fields(self, ctx: Any) -> None:
-        """Compute again if there were no scores: scoring ends by making its field active."""
-        if not ctx.panel.get_state("field"):
-            self._refresh(ctx)
+        """Scoring ends by making its field active."""
+        self._refresh(ctx)
 
     def on_field(self, ctx: Any) -> None:
         """Show another memorability field."""
-        ctx.panel.set_state("field", ctx.params["value"])
+        _choose(ctx, field=ctx.params["value"])
         self._refresh(ctx)
 
     def on_class_field(self, ctx: Any) -> None:
         """Show the means by other classes."""
-        ctx.panel.set_state("class_field", ctx.params["value"])
+        _choose(ctx, class_field=ctx.params["value"])
         self._refresh(ctx)
 
     def on_bar(self, ctx: Any) -> None:
-        """Filter the view by a bar."""
-        low, high = ctx.params.get("range") or (None, None)
-        if low is not None and high is not None:
-            self._filter(ctx, low, high)
+        """Cut the view to a bar."""
+        self._cut_to_bins(ctx, [ctx.params.get("id")])
 
     def on_box(self, ctx: Any) -> None:
-        """Filter the view by the bars in a box; an empty one, as after a click, changes nothing."""
-        edges = ctx.panel.get_state("edges") or []
-        numbers = [point["idx"] for point in ctx.params.get("data") or []]
-        bars = sorted(number for number in numbers if 0 <= number < len(edges) - 1)
-        if bars:
-            self._filter(ctx, edges[bars[0]], edges[bars[-1] + 1])
+        """Cut the view to the bars in a box; an empty one, as after a click, changes nothing."""
+        self._cut_to_bins(ctx, [point.get("id") for point in ctx.params.get("data") or []])
+
+    def on_class(self, ctx: Any) -> None:
+        """Cut the view to a class."""
+        shown, name = Shown.of(ctx), ctx.params.get("id")
+        class_field = None if shown is None else shown_class_field(shown, _choices(ctx))
+        if shown is not None and name is not None and class_field is not None:
+            ctx.ops.set_view(class_view(shown.view, class_field, name))
 
     def on_most(self, ctx: Any) -> None:
         """Sort the view, the most memorable first."""
-        ctx.ops.set_view(sort_view(ctx.view, ctx.panel.get_state("field")))
+        shown, field = _shown_with_field(ctx)
+        if field is not None:
+            ctx.ops.set_view(sort_view(shown.view, field))
 
     def on_least(self, ctx: Any) -> None:
         """Sort the view, the least memorable first."""
-        ctx.ops.set_view(sort_view(ctx.view, ctx.panel.get_state("field"), most_memorable_first=False))
+        shown, field = _shown_with_field(ctx)
+        if field is not None:
+            ctx.ops.set_view(sort_view(shown.view, field, most_memorable_first=False))
 
     def on_failed(self, ctx: Any) -> None:
         """Show the samples that could not be scored."""
-        reasons = f"{ctx.panel.get_state('field')}_error"
-        if ctx.view.has_field(reasons):
-            ctx.ops.set_view(ctx.view.exists(reasons))
+        shown, field = _shown_with_field(ctx)
+        if field is not None and shown.view.has_field(f"{field}_error"):
+            ctx.ops.set_view(shown.view.exists(f"{field}_error"))
+
+    def on_back(self, ctx: Any) -> None:
+        """Take the last stage of the view back."""
+        shown = Shown.of(ctx)
+        if shown is not None and own_stages(shown.base):
+            ctx.ops.set_view(without_stages(shown.base, 1))
 
     def on_reset(self, ctx: Any) -> None:
-        """Show the whole dataset again, or all of its patches or frames."""
-        base = ctx.view._base_view
-        ctx.ops.set_view(base if base._is_generated else base.view())
+        """Show the whole dataset again, or all of its patches or frames, without the sidebar's filters."""
+        shown = Shown.of(ctx)
+        if shown is not None and own_stages(shown.base):
+            ctx.ops.set_view(without_stages(shown.base))
+        if shown is not None and shown.filtered:
+            ctx.ops.clear_sidebar_filters()
+
+    def on_patches(self, ctx: Any) -> None:
+        """Open the patches of a label field."""
+        shown = Shown.of(ctx)
+        if shown is not None:
+            ctx.ops.set_view(shown.view.to_patches(ctx.params["label_field"]))
 
     def on_compute(self, ctx: Any) -> None:
         """Open the form."""
-        ctx.prompt(_COMPUTE)
+        ctx.prompt(f"{_OPERATORS}/compute_memorability")
 
-    def render(self, ctx: Any) -> Any:
-        """The layout."""
-        panel = types.Object()
-        state = ctx.panel
-        if state.get_state("problem"):
-            panel.md(state.get_state("problem"), name="problem")
-        elif not state.get_state("field"):
-            objects = state.get_state("objects")
-            hint = (
-                f"The patches of {escape_markdown(' and '.join(objects))} have scores: open a patches view (the button "
-                "with the squares, above the grid) to see their distribution."
-                if objects
-                else "Compute memorability to see its distribution here."
-            )
-            panel.md(f"### No memorability scores yet\n\n{hint}", name="empty")
-            panel.btn("compute", label="Compute memorability", on_click=self.on_compute, variant="contained")
-        else:
-            self._render(panel, state)
-        return types.Property(panel)
+    def on_select(self, ctx: Any) -> None:
+        """Open the form."""
+        ctx.prompt(f"{_OPERATORS}/select_by_memorability")
 
-    def _render(self, panel: Any, state: Any) -> None:
-        if len(state.get_state("fields")) > 1:
-            _menu(panel, "field", state.get_state("fields"), "Field", self.on_field)
-        panel.md(state.get_state("statistics"), name="statistics_text")
-        buttons = panel.h_stack("buttons", gap=1)
-        buttons.btn("most", label="Most memorable", on_click=self.on_most, variant="outlined")
-        buttons.btn("least", label="Least memorable", on_click=self.on_least, variant="outlined")
-        buttons.btn(
-            "failed",
-            label="Failed",
-            on_click=self.on_failed,
-            variant="outlined",
-            disabled=not state.get_state("failed"),
-        )
-        buttons.btn("reset", label="Reset", on_click=self.on_reset, variant="outlined")
-        ticks = {"tickformat": ",d"} if state.get_state("tallest") > _MAX_UNIT_TICKS else {"dtick": 1}
-        panel.plot(
-            "histogram",
-            height=320,
-            layout={**_LAYOUT, "xaxis": _axis("Memorability"), "yaxis": _axis("Samples", **ticks)},
-            on_click=self.on_bar,
-            on_selected=self.on_box,
-        )
-        classes = state.get_state("classes")
-        if classes:
-            _menu(panel, "class_field", classes, "Mean by class of", self.on_class_field)
-            panel.plot(
-                "means",
-                height=320,
-                layout={
-                    **_LAYOUT,
-                    "dragmode": False,
-                    "xaxis": {"type": "category", "automargin": True},  # otherwise Plotly takes "10" for a number
-                    "yaxis": _axis("Mean memorability"),
-                },
-            )
-            panel.md(
-                f"At most the {MAX_CLASSES} largest classes; a sample counts once in each of its classes.", name="note"
-            )
-        panel.md(state.get_state("provenance"), name="provenance_text")
+    def on_info(self, ctx: Any) -> None:
+        """Show it."""
+        ctx.prompt(f"{_OPERATORS}/memorability_info")
+
+    def on_delete(self, ctx: Any) -> None:
+        """Open the form."""
+        ctx.prompt(f"{_OPERATORS}/delete_memorability")
 
     def _refresh(self, ctx: Any) -> None:
+        """Send what is shown, unless a newer event has arrived."""
+        number = _contents.number(ctx.panel_id)
         try:
-            self._recompute(ctx)
-            ctx.panel.set_state("problem", None)
+            shown = Shown.of(ctx)
+            choices = _choices(ctx)
+            key = None if shown is None else (Shown.key(ctx), choices, shown.version())
+            content = _contents.answer(ctx.panel_id, number, key, lambda: _compute(shown, choices))
         except Exception as error:  # a panel that raises shows nothing
             _logger.exception("the memorability panel failed")
-            message = escape_markdown(f"{type(error).__name__}: {error}")
-            ctx.panel.set_state("problem", f"### The statistics could not be computed\n\n{message}")
+            content = problem_content(error)
+        if content is not None:
+            ctx.panel.set_data(panel_data(content))
+            ctx.ops.show_panel_output(panel_layout(self, content))
 
-    def _recompute(self, ctx: Any) -> None:
-        fields = sortable_fields(ctx.view) if ctx.view is not None else []
-        field = _chosen(ctx, "field", fields)
-        objects = sorted(scored_label_fields(ctx.view)) if ctx.view is not None and field is None else []
-        ctx.panel.set_state({"fields": fields, "objects": objects})
-        if field is None:
-            return
-        found = distribution(ctx.view, field)
-        classes = list(class_paths(ctx.view))
-        class_field = _chosen(ctx, "class_field", classes)
-        ctx.panel.set_state(
-            {
-                "statistics": _statistics(found),
-                "failed": found.failed,
-                "edges": list(found.edges),
-                "tallest": max(found.counts, default=0),
-                "classes": classes,
-                "provenance": escape_markdown(describe_provenance(ctx.view, field)),
-            }
-        )
-        ctx.panel.set_data("histogram", [_bars(found)])
-        if class_field is not None:
-            ctx.panel.set_data("means", [_class_bar_trace(means_by_class(ctx.view, field, class_field))])
-
-    def _filter(self, ctx: Any, low: float, high: float) -> None:
-        last = ctx.panel.get_state("edges")[-1]
-        ctx.ops.set_view(bin_view(ctx.view, ctx.panel.get_state("field"), low, high, last=last))
+    def _cut_to_bins(self, ctx: Any, ids: list[Any]) -> None:
+        shown, field = _shown_with_field(ctx)
+        bins = bins_of(ids)
+        if field is not None and bins is not None:
+            low, high, closed = bins
+            ctx.ops.set_view(bin_view(shown.view, field, low, high, closed=closed))
 
 
-def _chosen(ctx: Any, name: str, values: list[str]) -> str | None:
-    """The value of a menu: the one chosen, or the first value if that no longer exists.
-
-    A choice is written by its own event only. The App answers a change of the state or the layout with events that
-    still have the previous state: if they wrote it, they would undo the choice, endlessly.
-    """
-    chosen = ctx.panel.get_state(name)
-    if chosen in values:
-        return str(chosen)
-    first = next(iter(values), None)
-    ctx.panel.set_state(name, first)
-    return first
+def _shown_with_field(ctx: Any) -> tuple[Any, str | None]:
+    shown = Shown.of(ctx)
+    return shown, None if shown is None else shown_field(shown, _choices(ctx))
 
 
-def _menu(panel: Any, name: str, values: list[str], label: str, on_change: Any) -> None:
-    """A menu that shows the first value until another is chosen; a constant default keeps the layout constant."""
-    view = types.DropdownView()
-    for value in values:
-        view.add_choice(value, label=value)
-    panel.enum(f"{name}_menu", view.values(), label=label, default=values[0], view=view, on_change=on_change)
+def _choices(ctx: Any) -> Choices:
+    return _chosen.get(ctx.panel_id, Choices())
 
 
-def _axis(title: str, **options: Any) -> dict[str, Any]:
-    return {"title": {"text": title}, "automargin": True, **options}
+def _choose(ctx: Any, **chosen: str) -> None:
+    choices = _choices(ctx)
+    _chosen[ctx.panel_id] = replace(choices, **chosen, times=choices.times + 1)
 
 
-def _statistics(found: Distribution) -> str:
-    lower, median, upper = (format_score(value) for value in found.quartiles)
-    return (
-        f"**{found.scored:,}** of {found.total:,} scored · **{found.failed:,}** failed · "
-        f"mean **{format_score(found.mean)}** · quartiles {lower} · {median} · {upper}"
-    )
-
-
-def _bars(found: Distribution) -> dict[str, Any]:
-    bins = list(itertools.pairwise(found.edges))
-    return {
-        "type": "bar",
-        "x": _pad([low for low, _ in bins], MAX_BINS),
-        "y": _pad(found.counts, MAX_BINS),
-        "width": _pad([high - low for low, high in bins], MAX_BINS),
-        "text": _pad([f"{low:g} to {high:g}" for low, high in bins], MAX_BINS),
-        "textposition": "none",
-        "offset": 0,
-        "marker": {"color": _BAR_COLOR, "line": {"width": 1, "color": "rgba(0, 0, 0, 0.4)"}},
-        "hovertemplate": "%{text}: %{y:,} samples<extra></extra>",
-    }
-
-
-def _class_bar_trace(means: list[tuple[str, float, int]]) -> dict[str, Any]:
-    return {
-        "type": "bar",
-        "x": _pad([html.escape(name) for name, _, _ in means], MAX_CLASSES),  # Plotly reads some HTML in names
-        "y": _pad([mean for _, mean, _ in means], MAX_CLASSES),
-        "text": _pad([f"n = {count:,}" for _, _, count in means], MAX_CLASSES),
-        "marker": {"color": _BAR_COLOR},
-        "hovertemplate": "%{x}: %{y:.3f} (%{text})<extra></extra>",
-    }
-
-
-def _pad(values: Iterable[Any], length: int) -> list[Any]:
-    """Pad with None to a length: the App keeps old values beyond the end of a shorter list."""
-    found = list(values)
-    return found + [None] * (length - len(found))
+def _compute(shown: Shown | None, choices: Choices) -> PanelContent:
+    _logger.debug("computing the panel")
+    return PanelContent() if shown is None else panel_content(shown, choices)

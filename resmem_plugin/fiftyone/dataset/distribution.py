@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from fiftyone import ViewField
-
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
-from resmem_plugin.fiftyone.dataset.views import class_paths
 
-MAX_CLASSES = 20
 MAX_BINS = 50
 """Of a histogram."""
 
 _RESOLUTION = 0.0001
-_WIDTHS = (5, 10, 20, 25, 50, 100, 200)
+_WIDTHS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 5000)
 """Of the histogram's bins, in units of the resolution."""
 
 
@@ -80,7 +77,7 @@ def distribution(samples: Any, field: str) -> Distribution:
     rows = list(samples._aggregate(post_pipeline=pipeline))
     fine_counts = {int(row["_id"]): int(row["count"]) for row in rows if row["_id"] is not None}
     scored = sum(fine_counts.values())
-    edges, counts = _histogram(fine_counts) if scored else ((), ())
+    edges, counts = _histogram(fine_counts, scored) if scored else ((), ())
     return Distribution(
         total=sum(row["count"] for row in rows),
         scored=scored,
@@ -92,10 +89,17 @@ def distribution(samples: Any, field: str) -> Distribution:
     )
 
 
-def _histogram(fine_counts: dict[int, int]) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Edges and counts of at most MAX_BINS bins of the smallest round width."""
+def _histogram(fine_counts: dict[int, int], scored: int) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Edges and counts of at most MAX_BINS bins, of the round width that is nearest to Freedman and Diaconis'.
+
+    Theirs is twice the interquartile range, divided by the cube root of the number of scores.
+    """
     lowest, highest = min(fine_counts), max(fine_counts) + 1
-    for width in _WIDTHS:
+    lower, upper = (_quantile(fine_counts, scored, share) or 0 for share in (0.25, 0.75))
+    ideal = 2 * (upper - lower) / _RESOLUTION / scored ** (1 / 3)
+    if not ideal:  # half of the scores are the same: as many bins as Sturges would take
+        ideal = (highest - lowest) / (1 + math.log2(scored))
+    for width in sorted(_WIDTHS, key=lambda width: abs(math.log(width / ideal))):
         first, last = lowest // width, -(-highest // width)
         if last - first <= MAX_BINS:
             break
@@ -114,30 +118,12 @@ def _quantile(fine_counts: dict[int, int], scored: int, share: float) -> float |
     return None
 
 
-def bin_view(samples: Any, field: str, low: float, high: float, *, last: float) -> Any:
-    """The samples in a histogram's bins from the edge `low` to the edge `high`; `last` is its last edge."""
-    score = ViewField(field)
-    return samples.match((score >= low) & ((score <= high) if high >= last else (score < high)))
+def bin_view(samples: Any, field: str, low: float, high: float, *, closed: bool) -> Any:
+    """The samples in a histogram's bins from the edge `low` to the edge `high`, with those at `high` if it is closed.
 
-
-def means_by_class(samples: Any, field: str, class_field: str) -> list[tuple[str, float, int]]:
-    """(class, mean memorability, samples) of the largest classes, the most memorable first.
-
-    A sample with several labels of a class counts once.
+    The condition is one that `description.describe_view` can read again.
     """
-    names = f"${class_paths(samples)[class_field]}"
-    pipeline = [
-        {"$match": {field: {"$ne": None}}},
-        {"$project": {"score": f"${field}", "class": {"$cond": [{"$isArray": names}, names, [names]]}}},
-        {"$project": {"score": 1, "class": {"$setUnion": ["$class", []]}}},
-        {"$unwind": "$class"},
-        {"$match": {"class": {"$ne": None}}},
-        {"$group": {"_id": "$class", "mean": {"$avg": "$score"}, "count": {"$sum": 1}}},
-        {"$sort": {"count": -1, "_id": 1}},
-        {"$limit": MAX_CLASSES},
-        {"$sort": {"mean": -1}},
-    ]
-    return [(str(row["_id"]), row["mean"], row["count"]) for row in samples._aggregate(post_pipeline=pipeline)]
+    return samples.match({field: {"$gte": low, "$lte" if closed else "$lt": high}})
 
 
 def describe_provenance(samples: Any, field: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import fiftyone as fo
@@ -11,6 +12,8 @@ class PanelDriver:
 
     def __init__(self, panel: Any, dataset: Any) -> None:
         self.panel, self.dataset, self.view = panel, dataset, dataset.view()
+        self.id = uuid.uuid4().hex
+        self.filters: dict[str, Any] = {}
         self.state: dict[str, Any] = {}
         self.data: dict[str, Any] = {}
         self.layout: Any = None
@@ -21,7 +24,8 @@ class PanelDriver:
         request = {
             "dataset_name": self.dataset.name,
             "view": self.view._serialize(),
-            "params": {"panel_id": "p", "panel_state": self.state, "__method__": method, **params},
+            "filters": self.filters,
+            "params": {"panel_id": self.id, "panel_state": self.state, "__method__": method, **params},
         }
         self.panel.execute(ExecutionContext(request, executor=executor))
         asked = []
@@ -31,9 +35,30 @@ class PanelDriver:
             if asked[-1] == "patch_panel_state":
                 self.state.update(params["state"])
             elif asked[-1] == "patch_panel_data":
-                self.data.update(params["data"])
+                self.data = params["data"]
             elif asked[-1] == "show_panel_output":
                 self.layout = params["output"]
+            elif asked[-1] == "clear_sidebar_filters":
+                self.filters = {}
             elif asked[-1] == "set_view":
                 self.view = fo.DatasetView._build(self.dataset, params["view"])
         return asked
+
+    def menu(self, name: str) -> list[str]:
+        """The values of a menu, that which is shown first; empty if it is not there."""
+        row = self.layout["type"]["properties"].get(f"{name}_row")
+        if row is None:
+            return []
+        [menu] = [each for key, each in row["type"]["properties"].items() if key != "label"]
+        values: list[str] = menu["view"]["text"]
+        return values
+
+    def buttons(self) -> dict[str, Any]:
+        """The buttons by their labels."""
+        rows = [
+            row["type"]["properties"].values()
+            for row in self.layout["type"]["properties"].values()
+            if row["view"] and row["view"]["name"] == "HStackView"
+        ]
+        views = [found["view"] for row in rows for found in row]
+        return {view["label"]: view for view in views if view["name"] == "Button"}

@@ -1,4 +1,4 @@
-"""The distribution of scores: histogram, statistics and means by class."""
+"""The distribution of scores: histogram and statistics."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import itertools
 from typing import Any
 
 import fiftyone as fo
+import numpy as np
 import pytest
 
-from resmem_plugin.fiftyone.dataset.distribution import bin_view, distribution, means_by_class
+from resmem_plugin.fiftyone.dataset.distribution import bin_view, distribution
 
 
 def test_distribution_statistics(scored: Any) -> None:
@@ -29,7 +30,7 @@ def test_histogram_bins_hold_every_score(dataset: Any, values: list[float]) -> N
     assert sum(found.counts) == len(values)
     assert found.failed == 0
     cuts = [
-        len(bin_view(dataset, "memorability", low, high, last=found.edges[-1]))
+        len(bin_view(dataset, "memorability", low, high, closed=high == found.edges[-1]))
         for low, high in itertools.pairwise(found.edges)
     ]
     assert cuts == list(found.counts)
@@ -41,9 +42,11 @@ def test_distribution_without_scores(scored: Any) -> None:
     assert (found.total, found.scored, found.failed, found.mean, found.counts) == (1, 0, 1, None, ())
 
 
-def test_means_by_class(scored: Any) -> None:
-    rows: Any = means_by_class(scored.match(fo.ViewField("memorability") != 0.8), "memorability", "kind")
-    assert rows == [("cat", pytest.approx(0.7), 3), ("dog", pytest.approx(0.6), 1)]
-    by_thing: Any = {name: (mean, count) for name, mean, count in means_by_class(scored, "memorability", "things")}
-    mean = pytest.approx(0.7)
-    assert by_thing == {"cat": (mean, 3), "dog": (mean, 2), "any": (mean, 5)}
+@pytest.mark.parametrize(("count", "least", "most"), [(150, 8, 16), (10_000, 30, 50)])
+def test_histogram_bins_go_by_the_data(dataset: Any, count: int, least: int, most: int) -> None:
+    """About as many as numpy's "fd", on round edges."""
+    values = np.clip(np.random.default_rng(0).normal(0.75, 0.07, count), 0, 1)
+    dataset.add_samples([fo.Sample(filepath=f"{n}.png", memorability=float(v)) for n, v in enumerate(values)])
+    bins = len(distribution(dataset, "memorability").counts)
+    assert least <= bins <= most
+    assert 0.5 < bins / (len(np.histogram_bin_edges(values, "fd")) - 1) < 2

@@ -1,0 +1,155 @@
+"""What the panel shows of a view, computed in one request: figures, charts, menus, and what is active."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resmem_plugin.fiftyone.app.shown import Shown
+from resmem_plugin.fiftyone.app.text import escape_markdown, format_score
+from resmem_plugin.fiftyone.dataset.class_means import ClassMean, means_by_class
+from resmem_plugin.fiftyone.dataset.description import describe_view, own_stages, shows_failed, sort_direction
+from resmem_plugin.fiftyone.dataset.distribution import Distribution, describe_provenance, distribution
+from resmem_plugin.fiftyone.dataset.views import class_paths, scored_label_fields, sortable_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a person has chosen in the menus.
+
+    Attributes:
+        field: the memorability field; None: nothing chosen yet.
+        class_field: the field whose classes are shown.
+        times: how often something was chosen.
+    """
+
+    field: str | None = None
+    class_field: str | None = None
+    times: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelContent:
+    """Everything that the panel shows of one view.
+
+    Attributes:
+        unit: what the view holds: "images", "patches" or "frames".
+        fields: the memorability fields of the view.
+        field: the one that is shown: the chosen one, or the first if the view does not have that.
+        class_fields: the fields that assign classes.
+        class_field: the one that is shown; None if there is none.
+        times_chosen: how often something was chosen in the menus.
+        objects: the label fields whose objects have scores that this view does not show one by one.
+        found: the distribution; None without a field.
+        means: the means by class.
+        provenance: what produced the scores.
+        active: the stages of the view in words.
+        filtered: the paths that the sidebar filters by.
+        order: "most" or "least" if the view is sorted by the field.
+        failed_only: whether the view is cut to the failed ones.
+        is_cut: whether the view has stages that can be taken back.
+        problem: why nothing could be computed.
+    """
+
+    unit: str = "images"
+    fields: tuple[str, ...] = ()
+    field: str | None = None
+    class_fields: tuple[str, ...] = ()
+    class_field: str | None = None
+    times_chosen: int = 0
+    objects: tuple[str, ...] = ()
+    found: Distribution | None = None
+    means: tuple[ClassMean, ...] = ()
+    provenance: str = ""
+    active: tuple[str, ...] = ()
+    filtered: tuple[str, ...] = ()
+    order: str | None = None
+    failed_only: bool = False
+    is_cut: bool = False
+    problem: str | None = None
+
+
+def panel_content(shown: Shown, choices: Choices) -> PanelContent:
+    """Compute what the panel shows."""
+    view = shown.view
+    fields = sortable_fields(view)
+    field = _chosen(choices.field, fields)
+    common = PanelContent(
+        unit=_unit(view),
+        objects=tuple(sorted(scored_label_fields(view))),
+        active=tuple(describe_view(shown.base, fields)),
+        filtered=shown.filtered,
+        is_cut=bool(own_stages(shown.base)),
+    )
+    if field is None:
+        return common
+    class_fields = list(class_paths(view))
+    class_field = _chosen(choices.class_field, class_fields)
+    return replace(
+        common,
+        fields=tuple(fields),
+        field=field,
+        class_fields=tuple(class_fields),
+        class_field=class_field,
+        times_chosen=choices.times,
+        found=distribution(view, field),
+        means=tuple(means_by_class(view, field, class_field)) if class_field is not None else (),
+        provenance=describe_provenance(view, field),
+        order=sort_direction(shown.base, field),
+        failed_only=shows_failed(shown.base, field),
+    )
+
+
+def shown_field(shown: Shown, choices: Choices) -> str | None:
+    """The memorability field that the panel shows of a view."""
+    return _chosen(choices.field, sortable_fields(shown.view))
+
+
+def shown_class_field(shown: Shown, choices: Choices) -> str | None:
+    """The field by whose classes the panel shows means."""
+    return _chosen(choices.class_field, list(class_paths(shown.view)))
+
+
+def problem_content(error: Exception) -> PanelContent:
+    """What the panel shows if nothing could be computed."""
+    return PanelContent(problem=f"{type(error).__name__}: {error}")
+
+
+def statistics_text(content: PanelContent) -> str:
+    """The figures, in one line of Markdown."""
+    found = content.found
+    if found is None:
+        return ""
+    lower, median, upper = (format_score(value) for value in found.quartiles)
+    return (
+        f"**{found.scored:,}** of {found.total:,} {content.unit} scored · **{found.failed:,}** failed · "
+        f"mean **{format_score(found.mean)}** · quartiles {lower} · {median} · {upper}"
+    )
+
+
+def active_text(content: PanelContent) -> str:
+    """What cuts or sorts the view, in Markdown."""
+    parts = [f"View: {' · '.join(map(escape_markdown, content.active)) or f'all {content.unit}'}"]
+    if content.filtered:
+        paths = ", ".join(map(escape_markdown, content.filtered))
+        parts.append(f"Sidebar filters: {paths}")
+    return "  \n".join(parts)
+
+
+def objects_text(content: PanelContent) -> str:
+    """Where the scores of objects are, in Markdown; empty without any."""
+    if not content.objects:
+        return ""
+    names = " and ".join(f"**{escape_markdown(name)}**" for name in content.objects)
+    return (
+        f"The objects of {names} have scores. To see them on the images, open the field in the sidebar (the arrow "
+        "beside its name) and switch on the eye beside **memorability**. To see their distribution, open their patches:"
+    )
+
+
+def _chosen(choice: str | None, values: list[str]) -> str | None:
+    return choice if choice in values else next(iter(values), None)
+
+
+def _unit(view: Any) -> str:
+    return "patches" if view._is_patches else "frames" if view._is_frames else "images"

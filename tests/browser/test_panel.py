@@ -1,0 +1,182 @@
+"""The panel in the real App: it never takes the sidebar's filters away, and never shows another view's figures."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fiftyone as fo
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Error, expect
+
+from resmem_plugin import Scorer
+from resmem_plugin.fiftyone import compute_memorability
+from tests.browser.conftest import Serve
+from tests.browser.pages import App, Panel, eventually, settled
+from tests.browser.server import AppServer
+from tests.models import Red
+
+pytestmark = [pytest.mark.browser, pytest.mark.weights]
+
+PANEL = "memorability_panel"
+COMPUTED = "computing the panel"
+SCENES = ("beach", "city", "forest")
+
+
+@pytest.fixture(scope="module")
+def dataset(database: str, red: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Sixty images of three scenes, with an object each; images and objects are scored."""
+    folder = tmp_path_factory.mktemp("panel")
+    made = fo.Dataset("browser-panel", persistent=True)
+    for number in range(60):
+        path = folder / f"{number:02}.png"
+        Image.new("RGB", (48, 32), (100 + number * 37 % 150, 90, 160)).save(path)
+        box = fo.Detection(label="ab"[number % 2], bounding_box=[0.2, 0.2, 0.5, 0.5])
+        scene = fo.Classification(label=SCENES[number % 3])
+        made.add_sample(fo.Sample(str(path), things=fo.Detections(detections=[box]), scene=scene))
+    compute_memorability(made, "mem", scorer=red)
+    upright = Scorer(device="cpu", model=Red(), exif_transpose=True)
+    compute_memorability(made, "mem", patches_field="things", scorer=upright)
+    yield made
+    made.delete()
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> AppServer:
+    return serve(None)
+
+
+@pytest.fixture(scope="module")
+def app(chromium: Browser, server: AppServer, dataset: Any) -> Iterator[App]:
+    page = chromium.new_page(viewport={"width": 1600, "height": 950})
+    found = App(page, server.address)
+    found.open(dataset.name)
+    yield found
+    assert found.errors == []
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def panel(app: App) -> Panel:
+    found = app.open_panel(PANEL)
+    found.see("60 of 60 images scored")
+    app.page.wait_for_timeout(2000)  # the App loads its page again, once, after a panel was opened
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _whole_dataset(app: App, panel: Panel) -> None:
+    """Start each test with all samples."""
+    if panel.button("Reset").is_enabled():
+        panel.button("Reset").click()
+    in_agreement(app, panel, 60)
+
+
+def in_agreement(app: App, panel: Panel, count: int | None = None) -> int:
+    """Wait until grid and panel say the same number, `count` if that is given; returns it."""
+    found: int = eventually(app.count, lambda shown: panel.scored[1] == shown == (shown if count is None else count))
+    return found
+
+
+def figures(panel: Panel) -> tuple[tuple[int, int], int]:
+    """What the text says is scored, and what the bars add up to."""
+    return panel.scored, int(sum(bar.count for bar in panel.bars()))
+
+
+def test_the_sidebars_filters_are_still_there_after_five_seconds(app: App, panel: Panel) -> None:
+    for scene in itertools.islice(itertools.cycle(SCENES), 5):
+        app.filter_by_label("scene", scene)
+        in_agreement(app, panel, 20)
+        assert "Sidebar filters: scene.label" in panel.text
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            assert app.count() == 20
+            time.sleep(0.25)
+        assert figures(panel) == ((20, 20), 20)
+        panel.press("Reset")
+        in_agreement(app, panel, 60)
+
+
+def test_choosing_from_a_menu_keeps_the_sidebars_filters(app: App, panel: Panel) -> None:
+    app.filter_by_label("scene", "beach")
+    in_agreement(app, panel, 20)
+    for field in ("things", "scene"):
+        panel.choose("Mean by class of", field)
+        eventually(lambda: panel.menu("Mean by class of"), field.__eq__)
+    assert settled(app.count, quiet_s=5) == 20
+    assert eventually(panel.classes, lambda shown: len(shown) == 1) == ["beach (n=20)"]
+
+
+def test_a_bars_click_costs_two_computations_at_most_and_shows_no_other_views_figures(
+    app: App, panel: Panel, server: AppServer
+) -> None:
+    before = server.log.count(COMPUTED)
+    expected = int(panel.bars()[1].count)
+    seen: set[Any] = set()
+    panel.click_bar(1)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and figures_now(panel) != ((expected, expected), expected):
+        seen.add(figures_now(panel))
+        time.sleep(0.1)
+    for _ in range(20):
+        seen.add(figures_now(panel))
+        time.sleep(0.1)
+    assert seen - {None} <= {((60, 60), 60), ((expected, expected), expected)}
+    in_agreement(app, panel, expected)
+    assert server.log.count(COMPUTED) - before <= 2
+
+
+def figures_now(panel: Panel) -> Any:
+    """The figures, or None while the App draws them."""
+    try:
+        return figures(panel)
+    except (AssertionError, Error):
+        return None
+
+
+def test_twenty_quick_changes_end_in_agreement(app: App, panel: Panel) -> None:
+    for number in range(10):
+        panel.press("Most memorable" if number % 2 else "Least memorable")
+        panel.choose("Mean by class of", ("things", "scene")[number % 2])
+    panel.click_class(0)
+    in_agreement(app, panel, 20)
+    assert settled(lambda: (app.count(), figures_now(panel)), quiet_s=3) == (20, ((20, 20), 20))
+    assert "scene is " in panel.text
+    assert "scene" in panel.menu("Mean by class of")
+
+
+def test_menu_and_chart_agree_after_patches_and_back(app: App, panel: Panel) -> None:
+    panel.choose("Mean by class of", "scene")
+    eventually(panel.classes, lambda shown: len(shown) == 3)
+    panel.press("Patches of things")
+    panel.see("60 of 60 patches scored")
+    assert len(eventually(panel.classes, lambda shown: len(shown) == 2)) == 2
+    assert "things" in panel.menu("Mean by class of")
+    app.page.go_back()
+    panel.see("60 of 60 images scored")
+    eventually(panel.classes, lambda shown: len(shown) == 3)
+    assert "scene" in panel.menu("Mean by class of")
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_every_goal_is_reachable_by_mouse(
+    app: App, panel: Panel, size: tuple[int, int], take_screenshot: Callable[[App, str], None]
+) -> None:
+    app.page.set_viewport_size({"width": size[0], "height": size[1]})
+    for theme in ("light", "dark"):
+        app.page.locator(
+            "button:has([data-testid=LightModeIcon]), button:has([data-testid=DarkModeIcon])"
+        ).first.click()
+        for label in ("Compute memorability", "Select", "Info", "Delete"):
+            panel.button(label).click()
+            dialog = app.page.get_by_role("dialog").first
+            expect(dialog).to_be_visible()
+            app.page.keyboard.press("Escape")
+            expect(app.page.get_by_role("dialog")).to_have_count(0)
+        for label in ("Most memorable", "Least memorable", "Reset"):
+            panel.button(label).click()
+            app.page.wait_for_timeout(700)
+        take_screenshot(app, f"panel-{size[0]}-{theme}")
