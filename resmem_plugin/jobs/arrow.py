@@ -26,7 +26,7 @@ def read_frame(path: str | os.PathLike[str], suffix: str) -> tuple[pd.DataFrame,
         suffix: `.parquet`, `.feather`, `.arrow` or `.orc`.
 
     Raises:
-        OptionError: if it is cut short, or pyarrow is built without its format.
+        OptionError: if it is cut short, repeats a column's name, or pyarrow is built without its format.
         ValueError, OSError: of pyarrow, if it cannot be parsed.
         MissingPackageError: if pyarrow is not installed.
     """
@@ -35,8 +35,11 @@ def read_frame(path: str | os.PathLike[str], suffix: str) -> tuple[pd.DataFrame,
         import pandas as pd
         import pyarrow.parquet as pq
 
+        schema = pq.read_schema(path)
+        if repeated := [name for name in schema.names if schema.names.count(name) > 1]:
+            raise OptionError(f"{os.fspath(path)} has several columns {repeated[0]!r}: rename them")
         frame = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
-        return _without_index(frame), dict(pq.read_schema(path).metadata or {})
+        return _without_index(frame), dict(schema.metadata or {})
     if suffix == ".orc":
         try:
             import pyarrow.orc
