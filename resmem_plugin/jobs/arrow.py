@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ def read_frame(path: str | os.PathLike[str], suffix: str) -> tuple[pd.DataFrame,
         suffix: `.parquet`, `.feather`, `.arrow` or `.orc`.
 
     Raises:
-        OptionError: if it is cut short, or pyarrow is built without its format.
+        OptionError: if it is cut short, repeats a column's name, or pyarrow is built without its format.
         ValueError, OSError: of pyarrow, if it cannot be parsed.
         MissingPackageError: if pyarrow is not installed.
     """
@@ -35,8 +35,11 @@ def read_frame(path: str | os.PathLike[str], suffix: str) -> tuple[pd.DataFrame,
         import pandas as pd
         import pyarrow.parquet as pq
 
+        schema = pq.read_schema(path)
+        if repeated := [name for name in schema.names if schema.names.count(name) > 1]:
+            raise OptionError(f"{os.fspath(path)} has several columns {repeated[0]!r}: rename them")
         frame = pd.read_parquet(path, dtype_backend="pyarrow")  # numpy has no nullable integers
-        return _without_index(frame), dict(pq.read_schema(path).metadata or {})
+        return _without_index(frame), dict(schema.metadata or {})
     if suffix == ".orc":
         try:
             import pyarrow.orc
@@ -63,6 +66,26 @@ def readable_metadata(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     for column in stored["columns"]:
         column["numpy_type"] = column["numpy_type"] if _is_dtype(column["numpy_type"]) else "object"
     return {**metadata, b"pandas": json.dumps(stored).encode()}
+
+
+def check_storable(names: Sequence[object], columns: Sequence[Any], path: str) -> None:
+    """Check before any image is scored that parquet can hold the columns of a table.
+
+    Raises:
+        OptionError: naming a column that it cannot, such as one of numbers and text.
+    """
+    import pyarrow as pa
+
+    for name, column in zip(names, columns, strict=True):
+        if isinstance(column, list) or column.dtype == object:
+            try:
+                pa.array(column, from_pandas=True)
+            except (pa.ArrowException, TypeError, OverflowError) as error:
+                reason = str(error).partition("\n")[0]
+                raise OptionError(
+                    f"{path} cannot hold the column {name!r} of the table, as its values are of several types or too "
+                    f"large ({reason}): write .csv or .jsonl, or make them alike"
+                ) from error
 
 
 def require_pyarrow() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.reader import is_missing
 from resmem_plugin.core.scores import Flaw
+from resmem_plugin.jobs.arrow import check_storable
 from resmem_plugin.jobs.results import NOT_REACHED, Results
 from resmem_plugin.jobs.tables import (
     Table,
@@ -174,7 +175,8 @@ def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = 
     """Check that the columns of results can be added to an input, and written to the output.
 
     Raises:
-        OptionError: if it has one of their names already, or repeats a name, which jsonl and parquet cannot.
+        OptionError: if it has one of their names already, repeats a name, which jsonl and parquet cannot, or has a
+            column that parquet cannot hold.
     """
     names = (*RESULT_COLUMNS, *flaw_columns)
     if path_column in names:
@@ -189,6 +191,8 @@ def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = 
             f"the table has several columns {repeated[0]!r}, of which {output} would keep one: rename them, or write "
             "csv or tsv"
         )
+    if output is not None and output.lower().endswith((".parquet", ".pq")):
+        check_storable(table.names, table.columns, output)
 
 
 def read_output(

@@ -99,3 +99,10 @@ def test_a_written_parquet_file_of_nested_types_can_be_read_by_pandas(tmp_path: 
     assert out.attrs == {"resmem": {"weights": "x"}}
     kept = pq.read_schema(tmp_path / "out.parquet")
     assert kept.types == pq.read_schema(tmp_path / "table.parquet").types
+
+
+def test_parquet_that_repeats_a_column_name_says_so(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a.png"]), pa.array([1]), pa.array([2])], names=["path", "x", "x"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(OptionError, match=r"a\.parquet has several columns 'x': rename them"):
+        read_table(tmp_path / "a.parquet")

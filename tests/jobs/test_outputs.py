@@ -228,6 +228,16 @@ def test_check_columns_rejects_repeated_names_in_formats_that_would_lose_one(nam
             check_columns(table, "path", output=output)
 
 
+@pytest.mark.parametrize("values", [[1, "a"], [[1], "a"], [b"a", 1], [1 << 70, 1], [1.5, "a"]])
+def test_check_columns_rejects_what_parquet_cannot_hold(values: list[object]) -> None:
+    for column in (values, pd.Series(values, dtype=object)):
+        table = Table(["path", "n"], [["a.png", None], column])
+        check_columns(table, "path", output="out.jsonl")
+        with pytest.raises(OptionError, match=r"^out\.parquet cannot hold the column 'n'.*: write \.csv or \.jsonl"):
+            check_columns(table, "path", output="out.parquet")
+    check_columns(Table(["path", "n"], [["a.png", None], [None, 1]]), "path", output="out.parquet")
+
+
 def test_the_gallery_must_not_be_the_checkpoint(tmp_path: Path) -> None:
     table = tmp_path / "scores.csv"
     with pytest.raises(OptionError, match=r"scores.csv.partial is where scores are kept"):
