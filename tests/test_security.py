@@ -191,6 +191,7 @@ def test_control_characters_in_errors_are_escaped(red: Scorer) -> None:
     ("url", "shown"),
     [
         ("https://me:hush@host/a.jpg", "https://...@host/a.jpg"),
+        ("https://host/a.jpg?v=1&Token=hush&w=2", "https://host/a.jpg?v=1&Token=...&w=2"),
         ("https://token@host:8080/a.jpg?v=1", "https://...@host:8080/a.jpg?v=1"),
         ("zip://a.jpg::http://me:hush@host/a.zip", "zip://a.jpg::http://...@host/a.zip"),
         ("sftp://me:hush@host/a.jpg", "sftp://me:...@host/a.jpg"),

@@ -11,8 +11,9 @@ _SECRETS = (
     (re.compile(r"(https?://)[^/?#@\s]*@"), r"\1...@"),
     (re.compile(r"(://[^/?#@:\s]*:)[^/?#@\s]*@"), r"\1...@"),
     (re.compile(r"([?&][^=&#\s]*=)[^&#\s]{16,}"), r"\1..."),
+    (re.compile(r"([?&][^=&#\s]*(?:key|token|sig|secret|passw|pwd|auth|cred)[^=&#\s]*=)[^&#\s]+", re.I), r"\1..."),
 )
-"""Logins, passwords, and values in a query that are long enough to be a key or a signature."""
+"""Logins, passwords, and values in a query that are long enough to be a key or a signature, or named like one."""
 
 
 def printable(text: str) -> str:

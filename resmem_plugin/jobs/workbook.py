@@ -22,7 +22,7 @@ class Sheet(NamedTuple):
 
 
 def read_workbook(path: str | os.PathLike[str], sheet: str | None = None) -> Sheet:
-    """Read a sheet; its first row has the names of the columns.
+    """Read a sheet; its first row has the names of the columns, "" for one without.
 
     Text and numbers keep their types, dates are ISO 8601, numbers that are shown with zeros in front are text with
     them, formulas are the values that Excel stored. Empty rows are rows, except at the end; hidden rows are read too.
@@ -32,7 +32,7 @@ def read_workbook(path: str | os.PathLike[str], sheet: str | None = None) -> She
         sheet: its name; None is the first that is not hidden.
 
     Raises:
-        OptionError: if there is no such sheet, a column has no name, a formula has no stored value, or the file is
+        OptionError: if there is no such sheet, a formula has no stored value, or the file is
             not a workbook, or an encrypted one.
         MissingPackageError: if openpyxl is not installed.
 
@@ -143,13 +143,6 @@ def _to_table(rows: list[list[object]], name: str) -> Sheet:
         raise OptionError(f"{name} does not begin with the names of its columns: add them as its first row")
     width = 1 + max(column for row in rows for column, value in enumerate(row) if value is not None)
     rows = [row[:width] + [None] * (width - len(row)) for row in rows]
-    for column, title in enumerate(rows[0]):
-        if title is None and any(row[column] is not None for row in rows):
-            from openpyxl.utils import get_column_letter
-
-            raise OptionError(
-                f"{name} has cells in column {get_column_letter(column + 1)}, which has no name: write one in its "
-                "first row"
-            )
-    named = [column for column, title in enumerate(rows[0]) if title is not None]
-    return Sheet([rows[0][column] for column in named], [[row[column] for row in rows[1:]] for column in named])
+    used = [column for column in range(width) if any(row[column] is not None for row in rows)]
+    names = ["" if rows[0][column] is None else rows[0][column] for column in used]  # pandas' index has none
+    return Sheet(names, [[row[column] for row in rows[1:]] for column in used])

@@ -105,10 +105,12 @@ def test_the_first_sheet_that_shows_is_read_and_the_others_are_named(tmp_path: P
         read_workbook(tmp_path / "a.xlsx", "three")
 
 
-def test_a_column_with_cells_and_no_name_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a.xlsx", ["path", None], ["a.jpg", 1])
-    with pytest.raises(OptionError, match="has cells in column B, which has no name: write one in its first row"):
-        read_workbook(tmp_path / "a.xlsx")
+def test_a_column_without_a_name_is_kept_without_one(tmp_path: Path) -> None:
+    pd.DataFrame({"path": ["a.jpg", "b.jpg"]}).to_excel(tmp_path / "a.xlsx")
+    assert read_workbook(tmp_path / "a.xlsx") == (["", "path"], [[0, 1], ["a.jpg", "b.jpg"]])
+
+
+def test_a_sheet_without_names_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "b.xlsx", [], ["path"], ["a.jpg"])
     with pytest.raises(OptionError, match="does not begin with the names of its columns"):
         read_workbook(tmp_path / "b.xlsx")
