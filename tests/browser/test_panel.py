@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -171,10 +172,11 @@ def test_every_goal_is_reachable_by_mouse(
             "button:has([data-testid=LightModeIcon]), button:has([data-testid=DarkModeIcon])"
         ).first.click()
         for label in ("Compute memorability", "Select", "Info", "Delete"):
+            expect(panel.button(label)).to_be_in_viewport(ratio=1)
             panel.button(label).click()
             dialog = app.page.get_by_role("dialog").first
             expect(dialog).to_be_visible()
-            app.page.keyboard.press("Escape")
+            dialog.get_by_role("button", name=re.compile("^(Cancel|Close|Done)$")).last.click()
             expect(app.page.get_by_role("dialog")).to_have_count(0)
         for label in ("Most memorable", "Least memorable", "Reset"):
             panel.button(label).click()
