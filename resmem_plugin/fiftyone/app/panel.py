@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import fiftyone.operators as foo
 
@@ -24,6 +25,8 @@ from resmem_plugin.fiftyone.dataset.class_means import class_view
 from resmem_plugin.fiftyone.dataset.description import own_stages, without_stages
 from resmem_plugin.fiftyone.dataset.distribution import bin_view
 from resmem_plugin.fiftyone.dataset.views import sort_view
+
+T = TypeVar("T")
 
 _OPERATORS = "@resmem/memorability"
 
@@ -64,7 +67,7 @@ class MemorabilityPanel(foo.Panel):
 
     def render(self, ctx: Any) -> Any:
         """The layout of what is shown."""
-        return panel_layout(self, _compute(Shown.of(ctx), _choices(ctx)))
+        return panel_layout(self, _guarded(lambda: _compute(Shown.of(ctx), _choices(ctx))))
 
     def on_load(self, ctx: Any) -> None:
         """Show the current view."""
@@ -168,14 +171,13 @@ class MemorabilityPanel(foo.Panel):
     def _refresh(self, ctx: Any) -> None:
         """Send what is shown, unless a newer event has arrived."""
         number = _contents.number(ctx.panel_id)
-        try:
-            shown = Shown.of(ctx)
-            choices = _choices(ctx)
+
+        def newest() -> PanelContent | None:
+            shown, choices = Shown.of(ctx), _choices(ctx)
             key = None if shown is None else (Shown.key(ctx), choices, shown.version())
-            content = _contents.answer(ctx.panel_id, number, key, lambda: _compute(shown, choices))
-        except Exception as error:  # a panel that raises shows nothing
-            _logger.exception("the memorability panel failed")
-            content = problem_content(error)
+            return _contents.answer(ctx.panel_id, number, key, lambda: _compute(shown, choices))
+
+        content = _guarded(newest)
         if content is not None:
             ctx.panel.set_data(panel_data(content))
             ctx.ops.show_panel_output(panel_layout(self, content))
@@ -200,6 +202,15 @@ def _choices(ctx: Any) -> Choices:
 def _choose(ctx: Any, **chosen: str) -> None:
     choices = _choices(ctx)
     _chosen[ctx.panel_id] = replace(choices, **chosen, times=choices.times + 1)
+
+
+def _guarded(content: Callable[[], T]) -> T | PanelContent:
+    """The content, or the problem that there was: a panel that raises shows nothing."""
+    try:
+        return content()
+    except Exception as error:
+        _logger.exception("the memorability panel failed")
+        return problem_content(error)
 
 
 def _compute(shown: Shown | None, choices: Choices) -> PanelContent:

@@ -21,13 +21,7 @@ class PanelDriver:
     def event(self, method: str, **params: Any) -> list[str]:
         """Send an event; returns the operators that the panel asked the App to run."""
         executor = Executor()
-        request = {
-            "dataset_name": self.dataset.name,
-            "view": self.view._serialize(),
-            "filters": self.filters,
-            "params": {"panel_id": self.id, "panel_state": self.state, "__method__": method, **params},
-        }
-        self.panel.execute(ExecutionContext(request, executor=executor))
+        self.panel.execute(self._context(executor, __method__=method, **params))
         asked = []
         for invoked in executor.to_json()["requests"]:
             asked.append(invoked["operator_uri"])
@@ -43,6 +37,19 @@ class PanelDriver:
             elif asked[-1] == "set_view":
                 self.view = fo.DatasetView._build(self.dataset, params["view"])
         return asked
+
+    def render(self) -> list[str]:
+        """The names of what the App's own request for the layout gets."""
+        return list(self.panel.render(self._context(Executor())).to_json()["type"]["properties"])
+
+    def _context(self, executor: Executor, **params: Any) -> ExecutionContext:
+        request = {
+            "dataset_name": self.dataset.name,
+            "view": self.view._serialize(),
+            "filters": self.filters,
+            "params": {"panel_id": self.id, "panel_state": self.state, **params},
+        }
+        return ExecutionContext(request, executor=executor)
 
     def menu(self, name: str) -> list[str]:
         """The values of a menu, that which is shown first; empty if it is not there."""

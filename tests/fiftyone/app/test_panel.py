@@ -222,6 +222,7 @@ def test_panel_shows_errors(scored: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     driver.event("on_load")
     assert list(driver.layout["type"]["properties"]) == ["problem"]
     assert "OSError: the database is gone" in driver.data["problem"]
+    assert driver.render() == ["problem"]
     monkeypatch.undo()
     driver.event("on_change_view")
     assert "problem" not in driver.layout["type"]["properties"]
