@@ -75,7 +75,11 @@ def _summarize(field: ScoreField) -> dict[str, Any]:
 
 def _format_summary(summary: dict[str, Any]) -> str:
     provenance, report = summary["provenance"] or {}, summary["report"]
-    lines = [f"### {escape_markdown(summary['field'])}", f"{summary['scored']:,} scored, {summary['failed']:,} failed"]
+    lines = [
+        f"### {escape_markdown(summary['field'])}",
+        f"**{summary['scored']:,} scored, {summary['failed']:,} failed**",
+        "0 is forgettable, 1 memorable. The scores rank the images of this dataset; they are no probabilities.",
+    ]
     if report:
         lines.append(
             f"Last run: {summary['when']} UTC, {escape_markdown(str(report['state']))}, {report['scored']:,} scored, "
@@ -83,5 +87,9 @@ def _format_summary(summary: dict[str, Any]) -> str:
         )
     if not provenance:
         lines.append("The provenance of these scores is unknown: another tool or `apply_model` wrote them.")
-    lines.append("\n".join(f"- {escape_markdown(name)}: {code_span(str(value))}" for name, value in provenance.items()))
+    else:
+        lines.append("**Provenance**: scores of another one do not belong in this field")
+        lines.append(
+            "\n".join(f"- {escape_markdown(name)}: {code_span(str(value))}" for name, value in provenance.items())
+        )
     return "\n\n".join(lines)
