@@ -143,7 +143,8 @@ def objects_text(content: PanelContent) -> str:
     names = " and ".join(f"**{escape_markdown(name)}**" for name in content.objects)
     return (
         f"The objects of {names} have scores. To see them on the images, open the field in the sidebar (the arrow "
-        "beside its name) and switch on the eye beside **memorability**. To see their distribution, open their patches:"
+        "beside its name) and switch on the eye beside the name of the scores, such as **memorability**. To see their "
+        "distribution, open their patches:"
     )
 
 
