@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 LONGEST_FILES = (
     "tests/browser/test_app.py",
+    "tests/browser/test_panel.py",
     "tests/fiftyone/dataset/test_database_faults.py",
     "tests/fiftyone/app/test_kinds_of_view.py",
     "tests/core/test_parity.py",

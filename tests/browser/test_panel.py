@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, Error, expect
 from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
 from tests.browser.conftest import Serve
-from tests.browser.pages import App, Panel, eventually, settled
+from tests.browser.pages import App, eventually, settled
+from tests.browser.panel_page import Panel
 from tests.browser.server import AppServer
 from tests.models import Red
 
