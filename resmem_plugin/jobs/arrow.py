@@ -72,7 +72,7 @@ def check_storable(names: Sequence[object], columns: Sequence[Any], path: str) -
     """Check before any image is scored that parquet can hold the columns of a table.
 
     Raises:
-        OptionError: naming a column that it cannot, such as one of numbers and text.
+        OptionError: naming a column that it cannot, such as one of numbers and text, or of names that are not UTF-8.
     """
     import pyarrow as pa
 
@@ -80,6 +80,11 @@ def check_storable(names: Sequence[object], columns: Sequence[Any], path: str) -
         if isinstance(column, list) or column.dtype == object:
             try:
                 pa.array(column, from_pandas=True)
+            except UnicodeError as error:
+                raise OptionError(
+                    f"{path} cannot hold the column {name!r} of the table, of which a value is not UTF-8: write .csv "
+                    "or .jsonl"
+                ) from error
             except (pa.ArrowException, TypeError, OverflowError) as error:
                 reason = str(error).partition("\n")[0]
                 raise OptionError(

@@ -229,6 +229,10 @@ class Form:
         self._page.get_by_role("option", name=option, exact=True).click()
         expect(self._page.get_by_role("listbox")).to_have_count(0)
 
+    def tick(self, label: str) -> None:
+        """Click a checkbox."""
+        self._dialog.locator("label", has_text=label).click()
+
     def submit(self) -> None:
         """Click the submit button, once it is enabled."""
         self.submit_button.click()

@@ -72,6 +72,7 @@ def test_compute_sort_and_filter_by_a_bar(
     app.press(COMPUTE)
     form = app.form()
     form.fill(FIELD_LABEL, "mem")
+    form.tick("Advanced")
     form.choose("Device", "cpu")
     form.see(f"{len(photos)} of {len(photos)} images will be scored")
     expect(form.submit_button).to_be_enabled()

@@ -77,7 +77,7 @@ def test_errors_raise_stops_at_the_first_failed_image(
         (["score", "images", "-o", "empty/a.csv", "--html", "link/a.csv"], "both name"),
         (["score", "images", "--html", "images", "--overwrite"], "images is a folder"),
         (["score", "images", "--path-column", "error"], "column of results"),
-        (["score", "list.jsonl"], "a line is not a JSON object"),
+        (["score", "list.jsonl"], "line 1 is an array, not a JSON object"),
         (["score", "empty"], "no images in the folder empty (--recursive"),
         (["score", "none.csv"], "no table none.csv"),
         (["score", "table.csv", "images"], "score it alone"),

@@ -46,7 +46,7 @@ def _too_large(folder: Path) -> str:
     header.size = Limits.max_bytes + 1
     with open(folder / "a.tar", "wb") as file:
         file.write(header.tobuf())
-        file.truncate(2048 + header.size)  # nothing but zeros, which take no place on the disk
+        file.truncate(2048 + header.size + -header.size % 512)  # nothing but zeros, which take no place on the disk
     return f"tar://a.jpg::{folder}/a.tar"
 
 
