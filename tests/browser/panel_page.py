@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 _BARS = """chart => [...chart.querySelectorAll('.bars .point path')].map((path, index) => {
   const {left, right, top, bottom} = path.getBoundingClientRect();
@@ -71,9 +72,17 @@ class Panel:
         return self._menu(label).inner_text(timeout=1000).strip()
 
     def choose(self, label: str, option: str) -> None:
-        """Choose from a menu."""
-        self._menu(label).click()
-        self._page.get_by_role("option", name=option, exact=True).click()
+        """Choose from a menu. It closes if the panel is refreshed, and is opened again."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self._menu(label).click(timeout=3000)
+                self._page.get_by_role("option", name=option, exact=True).click(timeout=3000)
+                break
+            except Error:
+                if time.monotonic() > deadline:
+                    raise
+                self._page.keyboard.press("Escape")
         expect(self._page.get_by_role("listbox")).to_have_count(0)
 
     def classes(self) -> list[str]:

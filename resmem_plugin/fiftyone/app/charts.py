@@ -19,16 +19,17 @@ _HEADROOM = 1.25
 _ROW_PX = 22
 _MAX_NAME = 24
 _LAYOUT = {"margin": {"l": 56, "r": 16, "t": 8, "b": 48}, "showlegend": False}
-_INTERVAL = re.compile(r"\[(.*), (.*)([\])])")
+_INTERVAL = re.compile(r"(\S+) \[(.*), (.*)([\])])")
 
 
-def histogram_traces(found: Distribution) -> list[dict[str, Any]]:
+def histogram_traces(found: Distribution, field: str) -> list[dict[str, Any]]:
     """The bars, and above each an invisible point with its hover text, which then covers no bar.
 
-    Both have the bins as ids, such as "[0.5, 0.52)", which `bins_of` reads again when they are clicked.
+    Both have the field and the bins as ids, such as "memorability [0.5, 0.52)", which `bins_of` reads again when they
+    are clicked: by then another field may be chosen.
     """
     bins = list(itertools.pairwise(found.edges))
-    ids = [f"[{low!r}, {high!r}{']' if high == found.edges[-1] else ')'}" for low, high in bins]
+    ids = [f"{field} [{low!r}, {high!r}{']' if high == found.edges[-1] else ')'}" for low, high in bins]
     unit = ["image" if count == 1 else "images" for count in found.counts]
     top = max(found.counts, default=0) * (1 + _HEADROOM) / 2
     bars = {
@@ -71,24 +72,24 @@ def histogram_layout(found: Distribution, unit: str) -> dict[str, Any]:
     }
 
 
-def bins_of(ids: Iterable[Any]) -> tuple[float, float, bool] | None:
-    """The lowest edge of these bins, the highest, and whether that belongs to its bin; None without a bin."""
+def bins_of(ids: Iterable[Any]) -> tuple[str, float, float, bool] | None:
+    """The field of these bins, their lowest and highest edge, and whether that belongs to its bin; None without one."""
     read = [match for each in ids if isinstance(each, str) and (match := _INTERVAL.fullmatch(each))]
     if not read:
         return None
-    high, closed = max((float(match[2]), match[3] == "]") for match in read)
-    return min(float(match[1]) for match in read), high, closed
+    high, closed = max((float(match[3]), match[4] == "]") for match in read)
+    return read[0][1], min(float(match[2]) for match in read), high, closed
 
 
-def class_traces(means: list[ClassMean]) -> list[dict[str, Any]]:
-    """A point per class with its interval; the ids are the classes."""
+def class_traces(means: list[ClassMean], class_field: str) -> list[dict[str, Any]]:
+    """A point per class with its interval; the ids are the field and the class, which `class_of` reads again."""
     return [
         {
             "type": "scatter",
             "mode": "markers",
             "x": [found.mean for found in means],
             "y": _labels(means),
-            "ids": [found.name for found in means],
+            "ids": [f"{class_field} {found.name}" for found in means],
             "error_x": {
                 "type": "data",
                 "array": [found.margin or 0 for found in means],
@@ -101,6 +102,12 @@ def class_traces(means: list[ClassMean]) -> list[dict[str, Any]]:
             "hovertemplate": "%{text}<extra></extra>",
         }
     ]
+
+
+def class_of(point: object) -> tuple[str, str]:
+    """The field and the class of a point's id, both empty for anything else."""
+    field, separator, name = point.partition(" ") if isinstance(point, str) else ("", "", "")
+    return (field, name) if separator else ("", "")
 
 
 def class_layout(means: list[ClassMean]) -> dict[str, Any]:

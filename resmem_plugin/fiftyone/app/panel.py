@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 
 import fiftyone.operators as foo
 
-from resmem_plugin.fiftyone.app.charts import bins_of
+from resmem_plugin.fiftyone.app.charts import bins_of, class_of
 from resmem_plugin.fiftyone.app.latest import LatestOnly
 from resmem_plugin.fiftyone.app.panel_content import (
     Choices,
     PanelContent,
     panel_content,
     problem_content,
-    shown_class_field,
     shown_field,
 )
 from resmem_plugin.fiftyone.app.panel_layout import panel_data, panel_layout
@@ -24,7 +23,7 @@ from resmem_plugin.fiftyone.app.shown import Shown
 from resmem_plugin.fiftyone.dataset.class_means import class_view
 from resmem_plugin.fiftyone.dataset.description import own_stages, without_stages
 from resmem_plugin.fiftyone.dataset.distribution import bin_view
-from resmem_plugin.fiftyone.dataset.views import sort_view
+from resmem_plugin.fiftyone.dataset.views import class_paths, sort_view, sortable_fields
 
 T = TypeVar("T")
 
@@ -109,9 +108,9 @@ class MemorabilityPanel(foo.Panel):
 
     def on_class(self, ctx: Any) -> None:
         """Cut the view to a class."""
-        shown, name = Shown.of(ctx), ctx.params.get("id")
-        class_field = None if shown is None else shown_class_field(shown, _choices(ctx))
-        if shown is not None and name is not None and class_field is not None:
+        shown = Shown.of(ctx)
+        class_field, name = class_of(ctx.params.get("id"))
+        if shown is not None and class_field in class_paths(shown.view):
             ctx.ops.set_view(class_view(shown.view, class_field, name))
 
     def on_most(self, ctx: Any) -> None:
@@ -183,11 +182,11 @@ class MemorabilityPanel(foo.Panel):
             ctx.ops.show_panel_output(panel_layout(self, content))
 
     def _cut_to_bins(self, ctx: Any, ids: list[Any]) -> None:
-        shown, field = _shown_with_field(ctx)
-        bins = bins_of(ids)
-        if field is not None and bins is not None:
-            low, high, closed = bins
-            ctx.ops.set_view(bin_view(shown.view, field, low, high, closed=closed))
+        shown, bins = Shown.of(ctx), bins_of(ids)
+        if shown is not None and bins is not None:
+            field, low, high, closed = bins
+            if field in sortable_fields(shown.view):
+                ctx.ops.set_view(bin_view(shown.view, field, low, high, closed=closed))
 
 
 def _shown_with_field(ctx: Any) -> tuple[Any, str | None]:

@@ -105,11 +105,6 @@ def shown_field(shown: Shown, choices: Choices) -> str | None:
     return _chosen(choices.field, sortable_fields(shown.view))
 
 
-def shown_class_field(shown: Shown, choices: Choices) -> str | None:
-    """The field by whose classes the panel shows means."""
-    return _chosen(choices.class_field, list(class_paths(shown.view)))
-
-
 def problem_content(error: Exception) -> PanelContent:
     """What the panel shows if nothing could be computed."""
     return PanelContent(problem=f"{type(error).__name__}: {error}")

@@ -37,9 +37,9 @@ def panel_data(content: PanelContent) -> dict[str, Any]:
         "provenance": escape_markdown(content.provenance),
     }
     if content.found is not None and content.found.scored:
-        data["histogram"] = histogram_traces(content.found)
+        data["histogram"] = histogram_traces(content.found, content.field or "")
     if content.means:
-        data["means"] = class_traces(list(content.means))
+        data["means"] = class_traces(list(content.means), content.class_field or "")
     return data
 
 

@@ -126,13 +126,29 @@ def test_a_class_filters_the_view(scored: Any) -> None:
     driver.event("on_load")
     [points] = driver.data["means"]
     means = dict(zip(points["ids"], points["x"], strict=True))
-    assert means == {"a": pytest.approx(0.65), "b": pytest.approx(2.2 / 3)}
-    assert points["ids"] == ["b", "a"]
+    assert means == {"kind a": pytest.approx(0.65), "kind b": pytest.approx(2.2 / 3)}
+    assert points["ids"] == ["kind b", "kind a"]
     assert ["n=3" in label for label in points["y"]] == [True, False]
-    driver.event("on_class", id="a")
+    driver.event("on_class", id="kind a")
     assert {label.label for label in driver.view.values("kind")} == {"a"}
     driver.event("on_change_view")
     assert "kind is a" in driver.data["active"]
+    for odd in (None, "a", "kind", "none a", 5):
+        assert driver.event("on_class", id=odd) == []
+
+
+def test_a_click_counts_for_the_chart_that_was_clicked(scored: Any) -> None:
+    scored.set_values("other", [None if score is None else 1 - score for score in SCORES])
+    other = scored.get_field("other")
+    other.info = {PROVENANCE_INFO: {}}
+    other.save()
+    driver = open_panel(scored)
+    driver.event("on_load")
+    bars = driver.data["histogram"][0]
+    assert bars["ids"][0].startswith("memorability [")
+    driver.event("on_field", value="other")  # while its chart is on the way
+    driver.event("on_bar", id=bars["ids"][-1])
+    assert min(driver.view.values("memorability")) >= bars["x"][-1]
 
 
 def test_the_sidebars_filters_are_counted_named_and_kept_in_the_view(scored: Any) -> None:
@@ -250,7 +266,7 @@ def test_panel_of_a_patches_view(dataset: Any) -> None:
     driver.event("on_back")
     assert len(driver.view) == 2
     assert driver.view._is_patches
-    driver.event("on_class", id="a")
+    driver.event("on_class", id="kind a")
     driver.event("on_reset")
     assert len(driver.view) == 2
 
