@@ -20,7 +20,7 @@ app: $(VENV)/database ## the same photographs, scored, in the FiftyOne App until
 	@FIFTYONE_DATABASE_VALIDATION=false FIFTYONE_DATABASE_DIR=$(CURDIR)/demo/database $(BIN)/resmem app demo/photographs
 
 test: check $(VENV)/database $(VENV)/browser ## check, then every test, two files at a time; prints the ten slowest
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 10
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 10
 
 check: $(VENV)/installed-test ## lint, format, types and who may import whom
 	@$(BIN)/ruff check .
