@@ -32,7 +32,8 @@ _loading = threading.Lock()
 class PartitionScorer:
     """Scores batches of rows, and can be pickled: each process loads the network once, at its first batch.
 
-    An image that cannot be scored is a row with a reason; nothing is raised for it.
+    A path, URL or file that is in a batch several times is decoded and scored once. An image that cannot be scored is
+    a row with a reason; nothing is raised for it.
 
     Args:
         options: how to score; or a `Scorer`, for a network of your own. int8 needs a `calibration`, as each process
@@ -83,7 +84,10 @@ class PartitionScorer:
         images = _images(batch, self.column)
         if not scorer.options.base64:
             images = [self._in_root(image) for image in images]
-        scores = list(scorer.iter_scores(images))
+        keys = [image if isinstance(image, (str, bytes)) else row for row, image in enumerate(images)]
+        unique = dict(zip(reversed(keys), reversed(images), strict=True))
+        scored = dict(zip(unique, scorer.iter_scores(unique.values()), strict=True))
+        scores = [scored[key] for key in keys]
         memorability = np.array([score.memorability for score in scores], np.float32)
         errors = [score.error for score in scores]
         provenance = [scorer.provenance.id] * len(scores)

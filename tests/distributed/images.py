@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-ROWS = 200
+ROWS, PHOTOGRAPHS = 200, 12
 
 
 def rows(photos: dict[str, Path], folder: Path) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def rows(photos: dict[str, Path], folder: Path) -> pd.DataFrame:
     (folder / "empty.png").touch()
     (folder / "cut.png").write_bytes(photos["coffee.png"].read_bytes()[:2000])
     failing = [str(folder / name) for name in ("text.jpg", "empty.png", "cut.png", "missing.png")]
-    paths = [str(path) for path in photos.values()]
+    paths = [str(path) for path in photos.values()][:PHOTOGRAPHS]
     return pd.DataFrame(
         {
             "path": [

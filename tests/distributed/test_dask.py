@@ -36,7 +36,7 @@ def test_dask_gives_the_index_scores_and_reasons_of_pandas(
     frame: pd.DataFrame, expected: pd.DataFrame, client: Client
 ) -> None:
     frame = frame.set_index(pd.Index(range(1000, 1000 + len(frame)), name="key"))
-    lazy = dd.from_pandas(frame, npartitions=4).resmem.score(
+    lazy = dd.from_pandas(frame, npartitions=2).resmem.score(
         "path", options=ScorerOptions(device="cpu"), return_errors=True
     )
     scored = lazy.compute(scheduler=client)

@@ -18,6 +18,7 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.distributed import partition
 from resmem_plugin.distributed.partition import PartitionScorer, score_partition
 from tests.conftest import flat
+from tests.models import Counting, Red
 
 SCORES = [0.2, None, 0.4]
 
@@ -79,6 +80,16 @@ def test_a_batch_without_rows_has_the_columns_of_one_with_rows(empty: Any, red: 
         assert scored.schema == PartitionScorer(red)(pa.table({"path": paths})).schema
 
 
+def test_what_is_in_a_batch_several_times_is_scored_once(paths: list[str]) -> None:
+    scorer = Scorer(device="cpu", model=Counting())
+    before = Counting.seen
+    content = Path(paths[2]).read_bytes()
+    images = [paths[0], content, flat(102), None, paths[0], content, None]
+    scored = PartitionScorer(scorer)({"path": images})
+    np.testing.assert_allclose(scored["memorability"], [0.2, 0.4, 0.4, np.nan, 0.2, 0.4, np.nan], atol=1e-6)
+    assert Counting.seen - before == 3
+
+
 def test_relative_paths_start_at_the_root_and_empty_ones_are_missing(red: Scorer, paths: list[str]) -> None:
     scored = PartitionScorer(red, root=Path(paths[0]).parent)({"path": ["a.png", "", None, paths[2]]})
     assert list(np.isnan(scored["memorability"])) == [False, True, True, False]
@@ -88,8 +99,6 @@ def test_relative_paths_start_at_the_root_and_empty_ones_are_missing(red: Scorer
 def test_base64_is_not_joined_to_the_root(tmp_path: Path) -> None:
     from base64 import b64encode
     from io import BytesIO
-
-    from tests.models import Red
 
     file = BytesIO()
     Image.fromarray(flat(51)).save(file, "png")

@@ -30,8 +30,8 @@ def by_id(ds: Any) -> pd.DataFrame:
 
 @pytest.mark.weights
 def test_ray_gives_the_rows_scores_and_reasons_of_pandas(frame: pd.DataFrame, expected: pd.DataFrame) -> None:
-    ds = ray.data.from_pandas(frame).repartition(5)
-    scored = by_id(score_dataset(ds, options=ScorerOptions(device="cpu"), batch_size=50))
+    ds = ray.data.from_pandas(frame).repartition(2)
+    scored = by_id(score_dataset(ds, options=ScorerOptions(device="cpu"), batch_size=100))
     assert scored["path"].tolist() == expected["path"].tolist()
     np.testing.assert_allclose(scored["memorability"], expected["memorability"], atol=1e-6)
     assert scored["error"].fillna("").tolist() == expected["error"].fillna("").tolist()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
-import sys
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -35,7 +32,7 @@ class JPEGDecoder:
             with contextlib.suppress(Exception):  # out of memory, say: the caller decodes it on the CPU
                 resized = _resized(torch.stack([images[number] for number in numbers]))
                 for number, one in zip(numbers, resized, strict=True):
-                    results[number] = one
+                    results[number] = one.copy()  # a daemon thread that frees torch's memory at exit aborts the process
         return results
 
     def _decoded(self, jpegs: Sequence[bytes]) -> list[Tensor | None]:
@@ -43,25 +40,9 @@ class JPEGDecoder:
 
         try:
             encoded = [torch.frombuffer(bytearray(jpeg), dtype=torch.uint8) for jpeg in jpegs]
-            decoded = list(decode_jpeg(encoded, ImageReadMode.RGB, self._device))
-            if self._device.type == "cuda":
-                skip_destructors()
-            return decoded
+            return list(decode_jpeg(encoded, ImageReadMode.RGB, self._device))
         except Exception:  # one that cannot be decoded fails the batch, without saying which
             return [None] if len(jpegs) == 1 else [image for jpeg in jpegs for image in self._decoded([jpeg])]
-
-
-@functools.cache
-def skip_destructors() -> None:
-    """Have this process end without the exit handlers of its C++ libraries; those of Python run.
-
-    nvJPEG leaves threads behind, and a third of the processes that had used it on an H200 (torchvision 0.26) were
-    aborted at their end, with exit code 134, whatever they returned.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # musl has no on_exit
-            library = ctypes.CDLL(None)
-            library.on_exit(library._exit, None)
 
 
 def _group_by_shape(images: dict[int, Tensor]) -> Iterable[list[int]]:
