@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from resmem_plugin.core.errors import MissingPackageError
-from resmem_plugin.distributed.partition import PartitionScorer, check_names
+from resmem_plugin.distributed.partition import PartitionScorer, check_column
 
 try:
     import dask.dataframe as dd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
 
-_MEMORABILITY, _ERROR = "memorability", "error"
+_IMAGES, _MEMORABILITY, _ERROR = "images", "memorability", "error"
 
 
 @register_series_accessor("resmem")
@@ -90,15 +90,12 @@ class ResMemAccessor:
                 else f'name the column of images, as in ddf.resmem.score("path"): one of {list(self._data.columns)}'
             )
         if not is_series:
-            check_names([name for name in self._data.columns if name == column], column)
+            check_column(self._data.columns, column)
         images = self._data if is_series else self._data[column]
         scorer = PartitionScorer(options, _IMAGES, root=os.getcwd() if root is None else root)
         empty = pd.DataFrame({_MEMORABILITY: pd.Series([], dtype=np.float32), _ERROR: pd.Series([], dtype=object)})
         scored = images.map_partitions(_score, scorer, meta=empty)
         return scored if return_errors else scored[_MEMORABILITY]
-
-
-_IMAGES = "images"
 
 
 def _score(images: pd.Series[Any], scorer: PartitionScorer) -> pd.DataFrame:

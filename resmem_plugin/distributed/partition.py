@@ -16,7 +16,7 @@ from resmem_plugin.core.images.sources import join_root
 from resmem_plugin.core.scores import Score
 from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.core.scoring.scorer import Scorer
-from resmem_plugin.jobs.outputs import RESULT_COLUMNS
+from resmem_plugin.jobs.outputs import RESULT_COLUMNS, check_not_taken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,13 +61,18 @@ class PartitionScorer:
         *,
         root: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.options = ScorerOptions() if options is None else options
+        self._options = _pickled(options)
         self.column, self.root = column, root
         if isinstance(options, ScorerOptions) and options.precision == "int8" and options.calibration is None:
             raise OptionError(
                 "precision='int8' is calibrated on images, and each worker would take others: name them with "
                 "ScorerOptions(precision='int8', calibration=...)"
             )
+
+    @property
+    def scorer(self) -> Scorer:
+        """This process's scorer, which all batches share; the first use loads the network."""
+        return _shared(self._options)
 
     def __call__(self, batch: Batch) -> Batch:
         """Add the columns of results to a batch: a pyarrow Table, a DataFrame, or a dict of columns.
@@ -79,13 +84,13 @@ class PartitionScorer:
         Raises:
             OptionError: if the column of images is missing, or there are columns of these names.
         """
-        check_names(_names(batch), self.column)
-        scorer = scorer_of(self.options)
-        images = _images(batch, self.column)
-        if not scorer.options.base64:
-            images = [self._in_root(image) for image in images]
+        check_names(getattr(batch, "column_names", batch), self.column)
+        scorer, column = self.scorer, cast("Any", batch)[self.column]
+        images = list(column.to_pylist() if hasattr(column, "to_pylist") else column)
+        if self.root is not None and not scorer.options.base64:
+            images = [join_root(self.root, image) for image in images]
         keys = [image if isinstance(image, (str, bytes)) else row for row, image in enumerate(images)]
-        unique = dict(zip(reversed(keys), reversed(images), strict=True))
+        unique = dict(zip(keys, images, strict=True))
         scored = dict(zip(unique, scorer.iter_scores(unique.values()), strict=True))
         scores = [scored[key] for key in keys]
         memorability = np.array([score.memorability for score in scores], np.float32)
@@ -93,11 +98,6 @@ class PartitionScorer:
         provenance = [scorer.provenance.id] * len(scores)
         results = dict(zip(RESULT_COLUMNS, (memorability, errors, provenance), strict=True))
         return cast("Batch", _with_columns(batch, results))
-
-    def _in_root(self, image: object) -> object:
-        if self.root is None or (isinstance(image, str) and not image):  # "" would become the folder itself
-            return image
-        return join_root(self.root, image)
 
 
 def score_partition(images: Iterable[object], options: ScorerOptions | Scorer | None = None) -> list[Score]:
@@ -117,20 +117,23 @@ def score_partition(images: Iterable[object], options: ScorerOptions | Scorer | 
         >>> [round(score.memorability, 2) for score in score_partition(["coffee.png", "rocket.jpg"])]
         [0.88, 0.64]
     """
-    return list(scorer_of(ScorerOptions() if options is None else options).iter_scores(images))
+    return list(_shared(_pickled(options)).iter_scores(images))
 
 
-def scorer_of(options: ScorerOptions | Scorer) -> Scorer:
-    """This process's one scorer with these options."""
+def _pickled(options: ScorerOptions | Scorer | None) -> bytes | Scorer:
+    return options if isinstance(options, Scorer) else pickle.dumps(options or ScorerOptions())
+
+
+def _shared(options: bytes | Scorer) -> Scorer:
     if isinstance(options, Scorer):
         return options
     with _loading:  # two threads would load the network twice
-        return _scorer(pickle.dumps(options))
+        return _scorer(options)
 
 
 @lru_cache(_MAX_SCORERS)
 def _scorer(options: bytes) -> Scorer:
-    return Scorer.of(pickle.loads(options))  # noqa: S301 (pickled by `scorer_of`)
+    return Scorer.of(pickle.loads(options))  # noqa: S301 (of `_pickled`)
 
 
 def check_names(names: Iterable[Hashable], column: Hashable) -> None:
@@ -140,24 +143,21 @@ def check_names(names: Iterable[Hashable], column: Hashable) -> None:
         OptionError: if not.
     """
     names = list(names)
-    if column not in names:
-        raise OptionError(f"no column {column!r}; the columns are {names}")
-    for name in RESULT_COLUMNS:
-        if name in names:
-            raise OptionError(f"there is a column {name!r} already: rename it, so that its values are not lost")
+    check_column(names, column)
+    check_not_taken(RESULT_COLUMNS, names)
 
 
-def _names(batch: Any) -> Iterable[Hashable]:
-    if hasattr(batch, "column_names"):
-        return list(batch.column_names)
-    return list(batch.columns if hasattr(batch, "columns") else batch)
+def check_column(names: Iterable[Hashable], column: Hashable) -> None:
+    """Check that one column has this name.
 
-
-def _images(batch: Any, column: Hashable) -> list[object]:
-    values = batch[column]
-    if hasattr(values, "to_pylist"):
-        return list(values.to_pylist())
-    return list(values)
+    Raises:
+        OptionError: if none or several have.
+    """
+    names = list(names)
+    if names.count(column) != 1:
+        raise OptionError(
+            f"{'several columns are named' if column in names else 'no column'} {column!r}: choose one of {names}"
+        )
 
 
 def _with_columns(batch: Any, columns: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,9 +181,7 @@ def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = 
     names = (*RESULT_COLUMNS, *flaw_columns)
     if path_column in names:
         raise OptionError(f"--path-column {path_column} is the name of a column of results: choose another")
-    taken = [column for column in names if column in table.names]
-    if taken:
-        raise OptionError(f"the table has a column {taken[0]!r} already: rename it, so that its values are not lost")
+    check_not_taken(names, table.names)
     texts = list(map(str, table.names))
     repeated = [name for name in texts if texts.count(name) > 1]
     if repeated and output is not None and not output.lower().endswith((".csv", ".tsv")):
@@ -193,6 +191,17 @@ def check_columns(table: Table, path_column: str, flaw_columns: Sequence[str] = 
         )
     if output is not None and output.lower().endswith((".parquet", ".pq")):
         check_storable(table.names, table.columns, output)
+
+
+def check_not_taken(added: Iterable[Hashable], names: Sequence[Hashable]) -> None:
+    """Check that columns can be added to a table with columns of these names.
+
+    Raises:
+        OptionError: if one is there already.
+    """
+    for name in added:
+        if name in names:
+            raise OptionError(f"the table has a column {name!r} already: rename it, so that its values are not lost")
 
 
 def read_output(

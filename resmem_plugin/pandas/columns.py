@@ -164,16 +164,6 @@ def images_of(
     data: pd.DataFrame | pd.Series[Any], column: Hashable, root: str | os.PathLike[str] | None
 ) -> list[object]:
     """The images of a column; paths as strings, relative ones joined to `root`."""
-    from resmem_plugin.core.images.sources import join_root
+    from resmem_plugin.core.images.sources import join_root, path_text
 
-    images = [_fspath(image) if isinstance(image, os.PathLike) else image for image in select(data, column)]
-    if root is None:
-        return images
-    return [join_root(root, image) for image in images]
-
-
-def _fspath(path: os.PathLike[Any]) -> object:
-    try:
-        return os.fsdecode(path)
-    except Exception:  # a broken path object: its own row gets the error
-        return path
+    return [path_text(image) if root is None else join_root(root, image) for image in select(data, column)]

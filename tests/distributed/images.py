@@ -1,4 +1,4 @@
-"""200 rows to score with every engine of work: photographs, with failures among them."""
+"""200 rows to score by Ray, Dask and pandas: photographs, with failures among them."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -91,8 +93,8 @@ def test_what_is_in_a_batch_several_times_is_scored_once(paths: list[str]) -> No
 
 
 def test_relative_paths_start_at_the_root_and_empty_ones_are_missing(red: Scorer, paths: list[str]) -> None:
-    scored = PartitionScorer(red, root=Path(paths[0]).parent)({"path": ["a.png", "", None, paths[2]]})
-    assert list(np.isnan(scored["memorability"])) == [False, True, True, False]
+    scored = PartitionScorer(red, root=Path(paths[0]).parent)({"path": ["a.png", "", None, paths[2], Path("c.png")]})
+    assert list(np.isnan(scored["memorability"])) == [False, True, True, False, False]
     assert str(Path(paths[0]).parent) not in str(scored["error"][1])
 
 
@@ -110,8 +112,8 @@ def test_base64_is_not_joined_to_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"file": ["a.png"]}, r"no column 'path'; the columns are \['file'\]"),
-        ({"path": ["a.png"], "error": ["x"]}, "there is a column 'error' already: rename it"),
+        ({"file": ["a.png"]}, r"no column 'path': choose one of \['file'\]"),
+        ({"path": ["a.png"], "error": ["x"]}, "the table has a column 'error' already: rename it"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(columns: dict[str, list[str]], message: str, red: Scorer) -> None:
@@ -123,6 +125,21 @@ def test_columns_that_do_not_fit_are_refused(columns: dict[str, list[str]], mess
 def test_int8_needs_a_calibration_that_all_workers_share() -> None:
     with pytest.raises(OptionError, match="each worker would take others: name them"):
         PartitionScorer(ScorerOptions(precision="int8"))
+
+
+def test_a_column_name_of_two_columns_is_refused(red: Scorer, paths: list[str]) -> None:
+    frame = pd.DataFrame([[paths[0], paths[2]]], columns=["path", "path"])
+    for batch in (frame, pa.Table.from_arrays([pa.array(paths)] * 2, names=["path", "path"])):
+        with pytest.raises(OptionError, match="several columns are named 'path'"):
+            PartitionScorer(red)(batch)
+
+
+@pytest.mark.parametrize("package", ["ray", "dask"])
+def test_an_absent_package_names_its_extra(package: str) -> None:
+    code = f"import sys; sys.modules['{package}'] = None; import resmem_plugin.distributed.{package}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    assert f'is not installed: pip install "resmem-plugin[{package}]"' in run.stderr
 
 
 @pytest.mark.weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -29,13 +30,22 @@ def is_url(reference: object) -> bool:
     )
 
 
+def path_text(reference: object) -> object:
+    """The text of a path object; anything else, and one whose `__fspath__` fails, is unchanged."""
+    if isinstance(reference, os.PathLike):
+        with contextlib.suppress(Exception):  # its own row gets the error
+            return os.fsdecode(reference)
+    return reference
+
+
 def join_root(root: str | os.PathLike[str], reference: object) -> object:
     """A reference whose relative path, itself or in a struct without bytes, is joined to `root`, a folder or a URL.
 
-    So is the relative path of the archive that `zip://a.jpg::photos.zip` is in. URLs, absolute paths and everything
-    else are unchanged.
+    So is the relative path of the archive that `zip://a.jpg::photos.zip` is in. Path objects become text. URLs,
+    absolute paths, empty text and everything else are unchanged.
     """
-    if isinstance(reference, str):
+    reference = path_text(reference)
+    if isinstance(reference, str) and reference:
         return _join(os.fspath(root), reference)
     if isinstance(reference, Mapping) and isinstance(reference.get("path"), str) and reference.get("bytes") is None:
         return {**reference, "path": _join(os.fspath(root), reference["path"])}

@@ -88,8 +88,9 @@ def test_join_root() -> None:
     assert join_root("s3://bucket/x/", "a.jpg") == "s3://bucket/x/a.jpg"
     assert join_root("/data", "https://host/a.jpg") == "https://host/a.jpg"
     assert join_root(Path("data"), "a.jpg") == "data/a.jpg"
+    assert join_root("/data", Path("b/a.jpg")) == "/data/b/a.jpg"
     assert join_root("/data", {"bytes": None, "path": "a.jpg"}) == {"bytes": None, "path": "/data/a.jpg"}
-    for unchanged in ({"bytes": b"", "path": "a.jpg"}, {"path": None}, b"a.jpg", None):
+    for unchanged in ({"bytes": b"", "path": "a.jpg"}, {"path": None}, b"a.jpg", "", None):
         assert join_root("/data", unchanged) == unchanged
 
 
