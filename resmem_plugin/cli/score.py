@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
+from resmem_plugin.cli.distributed import add_distributed_options, check_not_distributed, score_distributed
 from resmem_plugin.cli.storage import add_options as add_storage_options
 from resmem_plugin.cli.storage import storage_options
 from resmem_plugin.cli.terminal import echo_err
@@ -23,6 +24,7 @@ from resmem_plugin.jobs.signals import exit_on_signal
 
 if TYPE_CHECKING:
     from resmem_plugin.core.provenance import Provenance
+    from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
 
 
@@ -128,6 +130,7 @@ def add_command(commands: Any) -> None:
     score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
     add_storage_options(score)
+    add_distributed_options(score)
     score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
 
 
@@ -144,6 +147,11 @@ def add_exclude_option(command: argparse.ArgumentParser) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
+    if options.distributed is not None:
+        storage = storage_options(options)
+        calibration = _calibration(options, [], None, storage) if options.calibration else None
+        return score_distributed(options, _scorer_options(options, calibration, storage))
+    check_not_distributed(options)
     outputs = _outputs(options)
     with _checkpoint(options) as checkpoint:
         with exit_on_signal(checkpoint.close) if checkpoint is not None else exit_on_signal():
@@ -215,27 +223,35 @@ def _scorer(
     storage_options: Mapping[str, Any] | None,
 ) -> Scorer:
     from resmem_plugin.core.images.reader import require_files
-    from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
 
     if options.errors == "raise" and not options.base64:
         require_files(images)
-    return Scorer.of(
-        ScorerOptions(
-            device=options.device,
-            engine=options.engine,
-            precision=options.precision,
-            batch_size=options.batch_size,
-            num_workers=options.num_workers,
-            decode=options.decode,
-            weights=options.weights,
-            cache=options.cache,
-            exif_transpose=options.exif_transpose,
-            max_pixels=options.max_pixels,
-            base64=options.base64,
-            calibration=_calibration(options, images, before, storage_options),
-            storage_options=storage_options,
-        )
+    calibration = _calibration(options, images, before, storage_options)
+    return Scorer.of(_scorer_options(options, calibration, storage_options))
+
+
+def _scorer_options(
+    options: argparse.Namespace,
+    calibration: Sequence[object] | str | None,
+    storage_options: Mapping[str, Any] | None,
+) -> ScorerOptions:
+    from resmem_plugin.core.scoring.options import ScorerOptions
+
+    return ScorerOptions(
+        device=options.device,
+        engine=options.engine,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        decode=options.decode,
+        weights=options.weights,
+        cache=options.cache,
+        exif_transpose=options.exif_transpose,
+        max_pixels=options.max_pixels,
+        base64=options.base64,
+        calibration=calibration,
+        storage_options=storage_options,
     )
 
 

@@ -80,7 +80,7 @@ def score_dataset(
         fn_constructor_args=(scorer,),
         batch_size=batch_size,
         batch_format="pyarrow",  # numpy would turn integers with nulls into floats
-        compute=ray.data.ActorPoolStrategy(size=concurrency or _default_size(num_gpus)),
+        compute=ray.data.ActorPoolStrategy(size=concurrency or default_size(num_gpus)),
         num_gpus=num_gpus or None,
         num_cpus=None if num_gpus else 0,  # what reads and writes needs some, too
     )
@@ -98,7 +98,8 @@ class _Worker:
         return self._scorer(batch)
 
 
-def _default_size(num_gpus: float) -> int:
+def default_size(num_gpus: float) -> int:
+    """The number of workers: one per GPU, or one per machine."""
     if not ray.is_initialized():
         ray.init()
     if num_gpus:

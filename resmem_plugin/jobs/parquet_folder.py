@@ -38,6 +38,20 @@ def is_parquet_folder(path: str) -> bool:
     return holds_parts
 
 
+def parts_of(path: str) -> list[str] | None:
+    """The parquet files of a table, in order, which can be read one after the other.
+
+    None for anything else, such as a folder with partitions or other files: `tables.read_table` reads or refuses it.
+    """
+    if os.path.isfile(path):
+        return [path] if Path(path).suffix.lower() in _SUFFIXES else None
+    if not is_parquet_folder(path) or os.path.isdir(os.path.join(path, "_delta_log")):
+        return None
+    files = list(_files(path))
+    is_plain = all(_is_part(file) and not _partition(os.path.relpath(file, path)) for file in files)
+    return files if files and is_plain else None
+
+
 def read_parquet_folder(folder: str) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     """The table of a folder's parquet files, in the order of their sorted paths, and the metadata of the first.
 

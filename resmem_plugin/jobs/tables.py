@@ -28,6 +28,7 @@ from resmem_plugin.jobs.workbook import read_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 """Of the tables that are written; `jobs.formats` has those that are read."""
@@ -146,16 +147,9 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
     suffix = _suffix(path)
     with replacing(path) as unfinished:
         if suffix == ".parquet":
-            import pandas as pd
-            import pyarrow as pa
             import pyarrow.parquet as pq
 
-            frame = pd.DataFrame(dict(enumerate(table.columns))).set_axis(list(table.names), axis=1)
-            frame.attrs.update(attributes)
-            written = pa.Table.from_pandas(frame, preserve_index=False)
-            metadata = readable_metadata(written.schema.metadata)
-            written = written.replace_schema_metadata({**table.metadata, **metadata})
-            pq.write_table(written, unfinished)
+            pq.write_table(to_arrow(table, attributes), unfinished)
         elif suffix == ".jsonl":
             with open(unfinished, "w", encoding="utf-8") as file:
                 for row in _rows(table):
@@ -164,6 +158,17 @@ def write_table(table: Table, path: str | os.PathLike[str] | None, attributes: M
         else:
             mark = codecs.BOM_UTF8 if table.byte_order_mark else b""
             unfinished.write_bytes(mark + _csv(table, _SEPARATORS[suffix]))
+
+
+def to_arrow(table: Table, attributes: Mapping[str, Any] | None = None) -> pa.Table:
+    """The table as Arrow's, whose metadata hold the attributes as pandas' `attrs`."""
+    import pandas as pd
+    import pyarrow as pa
+
+    frame = pd.DataFrame(dict(enumerate(table.columns))).set_axis(list(table.names), axis=1)
+    frame.attrs.update(attributes or {})
+    arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    return arrow.replace_schema_metadata({**table.metadata, **readable_metadata(arrow.schema.metadata)})
 
 
 def escape_formula(text: str, formula_prefix: str) -> str:
