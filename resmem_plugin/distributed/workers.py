@@ -84,15 +84,18 @@ def start_workers(
         count: number of workers. None: one per GPU of Ray, else one per machine; of a running Dask cluster all.
 
     Raises:
-        OptionError: if there is no cluster at the address, or for `count` with a running Dask cluster.
+        OptionError: if there is no cluster at the address, for `count` with a running Dask cluster, or for int8 without
+            a calibration.
         MissingPackageError: if Ray or Dask is not installed.
     """
-    with (_ray if cluster == "ray" else _dask)(options, address, count) as workers:
+    scorer = PartitionScorer(options, _IMAGES)
+    device = (options.options if isinstance(options, Scorer) else options).device
+    with _ray(scorer, device, address, count) if cluster == "ray" else _dask(scorer, address, count) as workers:
         yield workers
 
 
 @contextlib.contextmanager
-def _ray(options: ScorerOptions | Scorer, address: str | None, count: int | None) -> Iterator[Workers]:
+def _ray(scorer: PartitionScorer, device: str, address: str | None, count: int | None) -> Iterator[Workers]:
     from resmem_plugin.distributed.ray import default_size  # noqa: I001 (first: it says what to install)
 
     import ray
@@ -106,7 +109,6 @@ def _ray(options: ScorerOptions | Scorer, address: str | None, count: int | None
     except ConnectionError as error:
         raise OptionError(f"there is no Ray cluster at {address}: correct --address") from error
     try:
-        device = (options.options if isinstance(options, Scorer) else options).device
         gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1)
         count = count or default_size(gpus)
         actor = ray.remote(
@@ -116,7 +118,7 @@ def _ray(options: ScorerOptions | Scorer, address: str | None, count: int | None
             max_task_retries=_MAX_DEATHS,
             scheduling_strategy="SPREAD",
         )(_Actor)
-        actors = [actor.remote(options, 1 if address else count) for _ in range(count)]
+        actors = [actor.remote(scorer, 1 if address else count) for _ in range(count)]
         numbers: dict[Any, int] = {}  # future -> number of its actor
 
         def submit(images: list[object]) -> Any:
@@ -137,7 +139,7 @@ def _ray(options: ScorerOptions | Scorer, address: str | None, count: int | None
 
 
 @contextlib.contextmanager
-def _dask(options: ScorerOptions | Scorer, address: str | None, count: int | None) -> Iterator[Workers]:
+def _dask(scorer: PartitionScorer, address: str | None, count: int | None) -> Iterator[Workers]:
     import resmem_plugin.distributed.dask  # noqa: F401, I001 (first: it says what to install)
 
     import dask
@@ -159,8 +161,6 @@ def _dask(options: ScorerOptions | Scorer, address: str | None, count: int | Non
         except OSError as error:
             raise OptionError(f"there is no Dask scheduler at {address}: correct --address") from error
 
-        scorer = PartitionScorer(options, _IMAGES)
-
         def submit(images: list[object]) -> Any:
             return client.submit(_score, scorer, images, pure=False)
 
@@ -174,9 +174,9 @@ def _dask(options: ScorerOptions | Scorer, address: str | None, count: int | Non
 class _Actor:
     """A worker of Ray."""
 
-    def __init__(self, options: ScorerOptions | Scorer, on_this_machine: int) -> None:
+    def __init__(self, scorer: PartitionScorer, on_this_machine: int) -> None:
         os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // on_this_machine))  # Ray sets 1
-        self._scorer = PartitionScorer(options, _IMAGES)
+        self._scorer = scorer
 
     def score(self, images: list[object]) -> Scored:
         return _score(self._scorer, images)

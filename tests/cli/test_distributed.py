@@ -1,0 +1,74 @@
+"""`resmem score --distributed` and `resmem merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from resmem_plugin.cli import main
+from tests.distributed.images import rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--distributed", "ray"], "--distributed writes a folder of shards: name it with -o"),
+        (["--distributed", "ray", "-o", "out.csv"], "writes a folder of parquet files, not out.csv"),
+        (["--distributed", "dask", "-o", "out", "--overwrite"], "never replaces shards"),
+        (["--distributed", "dask", "-o", "out", "--html", "a.html"], "--html is not written by --distributed"),
+        (["--distributed", "dask", "-o", "out", "--columns", "clipped"], "--columns is not written by --distributed"),
+        (["--distributed", "dask", "-o", "out", "--errors", "raise"], "records failures as rows"),
+        (["--distributed", "dask", "-o", "out", "--precision", "int8"], "each worker would take others"),
+        (["--workers", "2"], "--workers needs --distributed ray or --distributed dask"),
+        (["--shard-size", "2"], "--shard-size needs --distributed"),
+        (["--address", "auto"], "--address needs --distributed"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["score", "a.png", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "1.5", "x"])
+def test_numbers_are_positive(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["score", "a.png", "--distributed", "ray", "-o", "out", "--workers", number])
+    assert "must be at least 1" in capsys.readouterr().err
+
+
+def test_an_output_that_exists_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out.csv").touch()
+    assert main(["merge", str(tmp_path), "-o", str(tmp_path / "out.csv")]) == 2
+    assert "exists: name another file, or use --overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("cluster", ["ray", "dask"])
+def test_a_cluster_writes_the_rows_of_a_plain_run(
+    cluster: str, photos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = rows(photos, tmp_path)[:30]
+    table, shards, output = (str(tmp_path / name) for name in ("table.parquet", "shards", "out.parquet"))
+    plain = str(tmp_path / "plain.parquet")
+    frame.to_parquet(table)
+    run = ["score", table, "--distributed", cluster, "-o", shards, "--shard-size", "20", "--device", "cpu", "-q"]
+    assert main(run) == 1
+    assert f"27 of 30 scored, 3 failed: see the error column; 2 shards are in {shards}" in capsys.readouterr().err
+    assert main(["merge", shards, "-o", output]) == 0
+    assert main(["score", table, "-o", plain, "--device", "cpu", "-q"]) == 1
+    merged, expected = pd.read_parquet(output), pd.read_parquet(plain)
+    np.testing.assert_allclose(merged["memorability"], expected["memorability"], atol=1e-6)
+    pd.testing.assert_frame_equal(
+        merged.drop(columns="memorability"), expected.drop(columns="memorability"), check_dtype=False
+    )
+    assert merged.attrs == expected.attrs
