@@ -54,10 +54,12 @@ def score_distributed(options: argparse.Namespace, scorer_options: ScorerOptions
         from resmem_plugin.distributed.job import DistributedJob
         from resmem_plugin.distributed.shard_folder import ShardFolder
         from resmem_plugin.distributed.shard_input import read_shards
+        from resmem_plugin.distributed.workers import Cluster
 
+        cluster = Cluster(options.distributed, options.address, options.workers)
         folder = ShardFolder(options.output)
         folder.create()
-    job = DistributedJob(folder, options.distributed, options.address, options.workers, options.retry_failed)
+    job = DistributedJob(folder, cluster, options.retry_failed)
     shards = read_shards(
         options.inputs,
         options.shard_size or _SHARD_SIZE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.distributed.shard_folder import Finished, ShardFolder
-from resmem_plugin.distributed.workers import Cluster, start_workers
+from resmem_plugin.distributed.workers import start_workers
 from resmem_plugin.jobs.job import Outcome
 from resmem_plugin.jobs.signals import exit_code
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scoring.progress import ProgressOption
     from resmem_plugin.core.scoring.scorer import Scorer
     from resmem_plugin.distributed.shard_input import Shard
+    from resmem_plugin.distributed.workers import Cluster
 
 
 @dataclass
@@ -25,16 +26,12 @@ class DistributedJob:
 
     Attributes:
         folder: where the shards are written.
-        cluster: "ray" or "dask".
-        address: of the running cluster; None: one is started here.
-        workers: their number; None: see `start_workers`.
+        cluster: which scores them.
         retry_failed: score shards with failures again.
     """
 
     folder: ShardFolder
     cluster: Cluster
-    address: str | None = None
-    workers: int | None = None
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
@@ -57,7 +54,7 @@ class DistributedJob:
 
         try:
             with (
-                start_workers(self.cluster, options, address=self.address, count=self.workers) as workers,
+                start_workers(self.cluster, options) as workers,
                 reporting(progress, None) as report,
             ):
                 tasks = ((shard, shard.images) for shard in self._to_score(shards))

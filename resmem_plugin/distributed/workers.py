@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,15 +18,43 @@ from resmem_plugin.core.scoring.options import ScorerOptions, available_cores
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.distributed.partition import PartitionScorer
 
-Cluster = Literal["ray", "dask"]
-CLUSTERS: tuple[Cluster, ...] = ("ray", "dask")
-
 _AHEAD = 2  # lists per worker that are under way
 _MAX_DEATHS = 10  # of workers over one list
 _MAX_RESTARTS = 1000
 _IMAGES = "image"
 
 _Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that scores: one that runs, or one that is started on this machine's loopback for the run.
+
+    Attributes:
+        kind: "ray" or "dask".
+        address: of the running cluster, as `ray.init` or `dask.distributed.Client` takes it; None: start one.
+        workers: their number. None: one per GPU of Ray, else one per machine; of a running Dask cluster all.
+
+    Raises:
+        OptionError: for another kind, or `workers` of a running Dask cluster.
+
+    Examples:
+        >>> from resmem_plugin.distributed.workers import Cluster
+        >>> Cluster("ray", workers=2)
+        Cluster(kind='ray', address=None, workers=2)
+    """
+
+    kind: Literal["ray", "dask"]
+    address: str | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("ray", "dask"):
+            raise OptionError(f"a cluster is 'ray' or 'dask', not {self.kind!r}")
+        if self.workers is not None and self.workers < 1:
+            raise OptionError(f"workers must be at least 1, not {self.workers!r}")
+        if self.kind == "dask" and self.address is not None and self.workers is not None:
+            raise OptionError("a running Dask cluster has its own workers: leave their number out")
 
 
 class Scored(NamedTuple):
@@ -66,40 +95,46 @@ class Workers:
         while pending:
             yield self._next(pending)
 
+    def map(self, lists: Iterable[list[object]]) -> Iterator[Scored]:
+        """Score each list of images, and yield their results in order."""
+        done: dict[int, Scored] = {}
+        position = 0
+        for number, scored in self.map_unordered(enumerate(lists)):
+            done[number] = scored
+            while position in done:
+                yield done.pop(position)
+                position += 1
+
     def _next(self, pending: dict[Any, _Key]) -> tuple[_Key, Scored]:
         future, scored = self._wait(list(pending))
         return pending.pop(future), scored
 
 
 @contextlib.contextmanager
-def start_workers(
-    cluster: Cluster, options: ScorerOptions | Scorer, *, address: str | None = None, count: int | None = None
-) -> Iterator[Workers]:
-    """Workers of a running cluster, or of one that is started on this machine's loopback and stopped at the end.
+def start_workers(cluster: Cluster, options: ScorerOptions | Scorer) -> Iterator[Workers]:
+    """Workers of a cluster. One that was started for them is stopped at the end.
 
     Args:
-        cluster: "ray" or "dask".
+        cluster: which.
         options: how to score; or a `Scorer`, for a network of your own.
-        address: of the running cluster; None: start one.
-        count: number of workers. None: one per GPU of Ray, else one per machine; of a running Dask cluster all.
 
     Raises:
-        OptionError: if there is no cluster at the address, for `count` with a running Dask cluster, or for int8 without
-            a calibration.
+        OptionError: if there is no cluster at the address, or for int8 without a calibration.
         MissingPackageError: if Ray or Dask is not installed.
     """
     scorer = PartitionScorer(options, _IMAGES)
     device = (options.options if isinstance(options, Scorer) else options).device
-    with _ray(scorer, device, address, count) if cluster == "ray" else _dask(scorer, address, count) as workers:
+    with _ray(scorer, device, cluster) if cluster.kind == "ray" else _dask(scorer, cluster) as workers:
         yield workers
 
 
 @contextlib.contextmanager
-def _ray(scorer: PartitionScorer, device: str, address: str | None, count: int | None) -> Iterator[Workers]:
+def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Workers]:
     from resmem_plugin.distributed.ray import default_size  # noqa: I001 (first: it says what to install)
 
     import ray
 
+    address = cluster.address
     if address is None:
         where: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     else:
@@ -110,7 +145,7 @@ def _ray(scorer: PartitionScorer, device: str, address: str | None, count: int |
         raise OptionError(f"there is no Ray cluster at {address}: correct --address") from error
     try:
         gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1)
-        count = count or default_size(gpus)
+        count = cluster.workers or default_size(gpus)
         actor = ray.remote(
             num_gpus=gpus,
             num_cpus=0,
@@ -139,21 +174,24 @@ def _ray(scorer: PartitionScorer, device: str, address: str | None, count: int |
 
 
 @contextlib.contextmanager
-def _dask(scorer: PartitionScorer, address: str | None, count: int | None) -> Iterator[Workers]:
+def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
     import resmem_plugin.distributed.dask  # noqa: F401, I001 (first: it says what to install)
 
     import dask
     from distributed import Client, LocalCluster
     from distributed import wait as wait_for
 
-    if address is not None and count is not None:
-        raise OptionError("--workers is for a cluster that is started here: this one has its own, leave it out")
+    address: Any = cluster.address
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": _MAX_DEATHS}))
         if address is None:
             address = stack.enter_context(
                 LocalCluster(
-                    n_workers=count or 1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, protocol="tcp"
+                    n_workers=cluster.workers or 1,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    protocol="tcp",
                 )
             )
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import fiftyone as fo
 
@@ -22,6 +22,8 @@ from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, all_images, roo
 if TYPE_CHECKING:
     from resmem_plugin.core.cache.scores import CacheOption
     from resmem_plugin.core.scoring.progress import ProgressOption
+    from resmem_plugin.distributed.scorer import ClusterScorer
+    from resmem_plugin.distributed.workers import Cluster
 
 
 def compute_memorability(
@@ -38,6 +40,7 @@ def compute_memorability(
     progress: ProgressOption = None,
     cache: CacheOption = None,
     scorer: Scorer | None = None,
+    distributed: Literal["ray", "dask"] | Cluster | None = None,
 ) -> Summary:
     """Compute the memorability of images, or of the patches of a label field, and store it in a field.
 
@@ -62,6 +65,9 @@ def compute_memorability(
             `fo.config.show_progress_bars` is set, or a function that is called with a `Progress`.
         cache: reuse the scores of earlier runs, of any dataset or file, and keep new ones; see `Scorer`.
         scorer: a `Scorer`, instead of device, precision, batch_size, num_workers and cache.
+        distributed: score on a cluster: "ray" or "dask" on this machine, or a running
+            `resmem_plugin.distributed.workers.Cluster`. This process reads the dataset and writes the scores; the
+            workers must see the images by the same paths.
 
     Returns:
         A `Summary`: the numbers of scored, skipped and failed samples, and the range of the scores.
@@ -93,6 +99,7 @@ def compute_memorability(
             device=device, precision=precision, batch_size=batch_size, num_workers=num_workers, cache=cache
         ),
         scorer=scorer,
+        distributed=distributed,
     )
     if progress is None and not fo.config.show_progress_bars:
         progress = False
@@ -116,6 +123,7 @@ def prepare(
     skip_failures: bool,
     options: ScorerOptions,
     scorer: Scorer | None = None,
+    distributed: Literal["ray", "dask"] | Cluster | None = None,
 ) -> ScoringRun:
     """Check all arguments and load the network; changes nothing. See `compute_memorability`."""
     root_dataset(samples).reload()  # another process may have scored since it was loaded
@@ -124,12 +132,27 @@ def prepare(
     if scorer is None:
         plan.check(options, overwrite=overwrite)
         calibration = _calibration(samples, writer, overwrite=overwrite) if options.precision == "int8" else None
-        scorer = Scorer.of(replace(options, exif_transpose=patches_field is not None, calibration=calibration))
+        scorer = Scorer.of(
+            replace(
+                options,
+                exif_transpose=patches_field is not None,
+                calibration=calibration,
+                processes=None if distributed is None else True,  # a file that kills its decoder costs no worker
+            )
+        )
     else:
         options.check_unused()
         if patches_field is not None and not scorer.provenance.exif_transpose:
             raise OptionError("bounding boxes are relative to the upright image: use Scorer(exif_transpose=True)")
-    return ScoringRun(samples, writer, scorer, overwrite=overwrite, skip_failures=skip_failures)
+    runner = scorer if distributed is None else _on_cluster(scorer, distributed)
+    return ScoringRun(samples, writer, runner, overwrite=overwrite, skip_failures=skip_failures)
+
+
+def _on_cluster(scorer: Scorer, distributed: Literal["ray", "dask"] | Cluster) -> ClusterScorer:
+    from resmem_plugin.distributed.scorer import ClusterScorer
+    from resmem_plugin.distributed.workers import Cluster
+
+    return ClusterScorer(Cluster(distributed) if isinstance(distributed, str) else distributed, scorer)
 
 
 def _calibration(samples: Any, writer: ScoreWriter, *, overwrite: bool) -> Sequence[object] | str:

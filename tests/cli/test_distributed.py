@@ -22,6 +22,7 @@ from tests.distributed.images import rows
         (["--distributed", "dask", "-o", "out", "--columns", "clipped"], "--columns is not written by --distributed"),
         (["--distributed", "dask", "-o", "out", "--errors", "raise"], "records failures as rows"),
         (["--distributed", "dask", "-o", "out", "--precision", "int8"], "each worker would take others"),
+        (["--distributed", "dask", "-o", "out", "--address", "tcp://a:1", "--workers", "2"], "has its own workers"),
         (["--workers", "2"], "--workers needs --distributed ray or --distributed dask"),
         (["--shard-size", "2"], "--shard-size needs --distributed"),
         (["--address", "auto"], "--address needs --distributed"),

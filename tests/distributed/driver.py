@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -32,7 +32,7 @@ def main() -> None:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     folder = ShardFolder(path)
     folder.create()
-    job = DistributedJob(folder, cast("Cluster", cluster), workers=2)
+    job = DistributedJob(folder, Cluster(cast("Any", cluster), workers=2))
     shards = read_shards([table], SHARD_ROWS, path_column="path", root=None)
     scorer = Scorer(device="cpu", model=SlowRed(), batch_size=4)
     outcome = job.run(shards, scorer)

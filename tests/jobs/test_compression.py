@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs import compression
-from resmem_plugin.jobs.compression import read_content
+from resmem_plugin.jobs.compression import _BINARY, read_content
 
 CONTENT = "".join(f"images/{number}.png,{number * 7919 % 1000}\n" for number in range(2000)).encode()
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -40,7 +40,12 @@ def test_every_truncation_and_every_flipped_byte_of_the_middle_is_refused(suffix
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.binary(max_size=200), min_size=1, max_size=3), st.sampled_from(sorted(COMPRESS)))
+@given(
+    st.lists(st.binary(max_size=200), min_size=1, max_size=3).filter(
+        lambda members: not b"".join(members).startswith(tuple(start for start, _ in _BINARY))
+    ),
+    st.sampled_from(sorted(COMPRESS)),
+)
 def test_any_bytes_in_any_number_of_members_come_out_unchanged(members: list[bytes], suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"a.csv{suffix}"

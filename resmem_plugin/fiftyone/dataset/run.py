@@ -19,6 +19,7 @@ from resmem_plugin.fiftyone.dataset.samples import KeyedImage, iter_images, list
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scoring.scorer import Scorer
+    from resmem_plugin.distributed.scorer import ClusterScorer
     from resmem_plugin.fiftyone.dataset.fields import Key, ScoreWriter
 
 _WRITE_BATCH_SIZE = 1000
@@ -79,7 +80,13 @@ class ScoringRun:
     """
 
     def __init__(
-        self, samples: Any, writer: ScoreWriter, scorer: Scorer, *, overwrite: bool, skip_failures: bool
+        self,
+        samples: Any,
+        writer: ScoreWriter,
+        scorer: Scorer | ClusterScorer,
+        *,
+        overwrite: bool,
+        skip_failures: bool,
     ) -> None:
         self._samples, self._writer, self._scorer, self._skip_failures = samples, writer, scorer, skip_failures
         self.field = writer.target
