@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,9 @@ def test_a_cluster_writes_the_rows_of_a_plain_run(
         merged.drop(columns="memorability"), expected.drop(columns="memorability"), check_dtype=False
     )
     assert merged.attrs == expected.attrs
+
+    shutil.copy(photos["coffee.png"], tmp_path / "text.jpg")
+    assert main(run) == 1
+    assert "2 of 2 shards were done already" in capsys.readouterr().err
+    assert main([*run, "--retry-failed"]) == 1
+    assert "28 of 30 scored, 2 failed" in capsys.readouterr().err
