@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
 
+_LOADING_DEATHS = 5  # of actors, one after the other
 _ROWS = 256  # of a batch: the network waits for the first images of each
 
 
@@ -41,8 +42,9 @@ def score_dataset(
 ) -> ray.data.Dataset:
     """Score the images of a Ray Data set, lazily: nothing is read or scored before the result is consumed.
 
-    The rows stream through a pool of actors, each with one copy of the network. An actor that dies is started again,
-    and its batch is scored again. Ray does not keep the order of rows: all columns stay with their row.
+    The rows stream through a pool of actors, each with one copy of the network. An actor that dies, even while it
+    loads the network, is started again, and its batch is scored again. Ray does not keep the order of rows: all columns
+    stay with their row.
 
     Args:
         ds: the data set, from `read_parquet`, `read_images`, `from_pandas`, ...
@@ -75,7 +77,7 @@ def score_dataset(
     schema = ds.schema(fetch_if_missing=False)
     if schema is not None:
         check_names(schema.names, column)
-    return ds.map_batches(
+    scored = ds.map_batches(
         _Worker,
         fn_constructor_args=(scorer,),
         batch_size=batch_size,
@@ -84,6 +86,9 @@ def score_dataset(
         num_gpus=num_gpus or None,
         num_cpus=None if num_gpus else 0,  # what reads and writes needs some, too
     )
+    if not scored.context.max_consecutive_actor_init_deaths:  # 0 ends the job when one is out of memory while loading
+        scored.context.max_consecutive_actor_init_deaths = _LOADING_DEATHS
+    return scored
 
 
 class _Worker:

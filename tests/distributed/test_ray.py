@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,33 @@ def test_a_worker_that_is_killed_loses_and_repeats_no_row(tmp_path: Path) -> Non
     assert killed
     assert sorted(ids) == list(range(4000))
     assert failed == len(range(0, 4000, 7))
+
+
+class OutOfMemoryOnce(Red):
+    """The first process that loads it runs out of memory. (One that is killed Ray replaces without our doing.)"""
+
+    def __init__(self, marker: Path) -> None:
+        super().__init__()
+        self.marker, self.driver = str(marker), os.getpid()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if os.getpid() != self.driver and os.path.exists(self.marker):
+            os.unlink(self.marker)
+            raise MemoryError
+
+
+def test_a_worker_that_runs_out_of_memory_while_loading_is_replaced(tmp_path: Path) -> None:
+    Image.fromarray(flat(51)).save(tmp_path / "a.png")
+    marker = tmp_path / "marker"
+    marker.touch()
+    scorer = Scorer(device="cpu", model=OutOfMemoryOnce(marker))
+    before = ray.data.DataContext.get_current().max_consecutive_actor_init_deaths
+    ds = ray.data.from_items([{"path": str(tmp_path / "a.png"), "id": row} for row in range(10)])
+    scored = score_dataset(ds, options=scorer, concurrency=2).to_pandas()
+    assert not marker.exists()
+    assert scored["memorability"].tolist() == pytest.approx([0.2] * 10)
+    assert ray.data.DataContext.get_current().max_consecutive_actor_init_deaths == before
 
 
 def kill_a_worker() -> bool:
