@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.errors import ResMemError
 from resmem_plugin.distributed.shard_folder import Finished, ShardFolder
 from resmem_plugin.distributed.workers import start_workers
 from resmem_plugin.jobs.job import Outcome
@@ -49,29 +50,30 @@ class DistributedJob:
 
         Raises:
             OptionError: if the input, the cluster or the options do not fit.
+            WeightsError: if a worker cannot load the weights.
         """
-        from resmem_plugin.core.scoring.progress import reporting
-
         try:
-            with (
-                start_workers(self.cluster, options) as workers,
-                reporting(progress, None) as report,
-            ):
-                tasks = ((shard, shard.images) for shard in self._to_score(shards))
-                for shard, scored in workers.map_unordered(tasks):
-                    self._done[shard.name] = self.folder.write(
-                        shard, scored.memorability, scored.errors, scored.provenance
-                    )
-                    for error in scored.errors:
-                        report(error is not None)
+            to_score = self._to_score(shards)
+            first = next(to_score, None)
+            if first is not None:  # a wrong input is told, and a finished one is done, before a cluster starts
+                self._score(chain([first], to_score), options, progress)
         except KeyboardInterrupt as stop:
             return Outcome(exit_code(stop), [f"interrupted: {self._kept()}"])
-        except OptionError:
+        except ResMemError:  # of the input or the options, or of the weights on a worker
             raise
         except Exception as error:  # a batch that kills its workers, or a full disk, say
             reason = (str(error) or type(error).__name__).strip().splitlines()
             return Outcome(1, [f"error: {type(error).__name__}: {reason[0]}; {self._kept()}"])
         return self._finish()
+
+    def _score(self, shards: Iterable[Shard], options: ScorerOptions | Scorer, progress: ProgressOption) -> None:
+        from resmem_plugin.core.scoring.progress import reporting
+
+        with start_workers(self.cluster, options) as workers, reporting(progress, None) as report:
+            for shard, scored in workers.map_unordered((shard, shard.images) for shard in shards):
+                self._done[shard.name] = self.folder.write(shard, scored.memorability, scored.errors, scored.provenance)
+                for error in scored.errors:
+                    report(error is not None)
 
     def _to_score(self, shards: Iterable[Shard]) -> Iterator[Shard]:
         for shard in shards:

@@ -166,7 +166,10 @@ def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Wor
         def wait(futures: list[Any]) -> tuple[Any, Scored]:
             done = ray.wait(futures, num_returns=1)[0][0]
             del numbers[done]
-            return done, ray.get(done)
+            try:
+                return done, ray.get(done)
+            except ray.exceptions.RayTaskError as error:  # whose text is the worker's traceback
+                raise error.cause from None
 
         yield Workers(count, submit, wait)
     finally:
