@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -95,8 +95,7 @@ class ScoreField:
         info = self._run_info
         if info is None:
             return None
-        when: datetime = info.timestamp
-        return {**getattr(info.config, "report", {}), "when": when.isoformat(sep=" ", timespec="seconds")}
+        return {"when": _seconds(info.timestamp), **getattr(info.config, "report", {})}
 
     def count(self, path: str | None = None) -> int:
         """The number of values in the whole dataset, in every group slice."""
@@ -166,11 +165,14 @@ class ScoreField:
             method=METHOD,
             field=self.path,
             provenance=provenance.to_record(),
-            report=dict(report),
+            report={**report, "when": _seconds(datetime.now(timezone.utc).replace(tzinfo=None))},
         )
         before = self._run_info
+        if before is not None and before.key == self.run_key:  # overwriting deletes it first: a kill would lose it
+            self.dataset.update_run_config(self.run_key, config)
+            return
         self.dataset.register_run(self.run_key, config, overwrite=True)
-        if before is not None and before.key != self.run_key:  # the field was renamed
+        if before is not None:  # the field was renamed
             self.dataset.delete_run(before.key)
 
     def delete(self) -> list[str]:
@@ -189,6 +191,10 @@ class ScoreField:
                 delete(path.removeprefix(self.prefix))
                 deleted.append(f"field {path}")
         return deleted
+
+
+def _seconds(when: datetime) -> str:
+    return when.isoformat(sep=" ", timespec="seconds")
 
 
 @dataclass(frozen=True)
