@@ -59,19 +59,19 @@ def score_distributed(options: argparse.Namespace, scorer_options: ScorerOptions
         cluster = Cluster(options.distributed, options.address, options.workers)
         folder = ShardFolder(options.output)
         folder.create()
+        shards = read_shards(
+            options.inputs,
+            options.shard_size or _SHARD_SIZE,
+            path_column=options.path_column,
+            root=options.root,
+            base64=options.base64,
+            recursive=options.recursive,
+            null=options.null,
+            exclude=options.exclude,
+            storage_options=scorer_options.storage_options,
+            sheet=options.sheet,
+        )
     job = DistributedJob(folder, cluster, options.retry_failed)
-    shards = read_shards(
-        options.inputs,
-        options.shard_size or _SHARD_SIZE,
-        path_column=options.path_column,
-        root=options.root,
-        base64=options.base64,
-        recursive=options.recursive,
-        null=options.null,
-        exclude=options.exclude,
-        storage_options=scorer_options.storage_options,
-        sheet=options.sheet,
-    )
     # A file that kills its decoder then costs its own row, not its worker.
     outcome = job.run(shards, replace(scorer_options, processes=True), False if options.quiet else None)
     for message in outcome.messages:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.progress import ProgressOption
     from resmem_plugin.core.scoring.scorer import Scorer
-    from resmem_plugin.distributed.shard_input import Shard
+    from resmem_plugin.distributed.shard_input import Shard, ShardInput
     from resmem_plugin.distributed.workers import Cluster
 
 
@@ -40,23 +40,26 @@ class DistributedJob:
         self._order: list[str] = []
         self._skipped = 0
 
-    def run(self, shards: Iterable[Shard], options: ScorerOptions | Scorer, progress: ProgressOption = None) -> Outcome:
+    def run(self, shards: ShardInput, options: ScorerOptions | Scorer, progress: ProgressOption = None) -> Outcome:
         """Score the shards that are not finished; this process writes each once it is done.
 
         Args:
             shards: of the input, in its order.
             options: how to score; or a `Scorer`, for a network of your own.
-            progress: a bar on a terminal by default.
+            progress: a bar on a terminal by default, over all images, those of finished shards too.
 
         Raises:
             OptionError: if the input, the cluster or the options do not fit.
             WeightsError: if a worker cannot load the weights.
         """
+        from resmem_plugin.core.scoring.progress import reporting
+
         try:
-            to_score = self._to_score(shards)
-            first = next(to_score, None)
-            if first is not None:  # a wrong input is told, and a finished one is done, before a cluster starts
-                self._score(chain([first], to_score), options, progress)
+            with reporting(progress, shards.total) as report:
+                to_score = self._to_score(shards, report)
+                first = next(to_score, None)
+                if first is not None:  # a wrong input is told, and a finished one is done, before a cluster starts
+                    self._score(chain([first], to_score), options, report)
         except KeyboardInterrupt as stop:
             return Outcome(exit_code(stop), [f"interrupted: {self._kept()}"])
         except ResMemError:  # of the input or the options, or of the weights on a worker
@@ -66,27 +69,27 @@ class DistributedJob:
             return Outcome(1, [f"error: {type(error).__name__}: {reason[0]}; {self._kept()}"])
         return self._finish()
 
-    def _score(self, shards: Iterable[Shard], options: ScorerOptions | Scorer, progress: ProgressOption) -> None:
-        from resmem_plugin.core.scoring.progress import reporting
-
-        with start_workers(self.cluster, options) as workers, reporting(progress, None) as report:
+    def _score(self, shards: Iterable[Shard], options: ScorerOptions | Scorer, report: Callable[[bool], None]) -> None:
+        with start_workers(self.cluster, options) as workers:
             for shard, scored in workers.map_unordered((shard, shard.images) for shard in shards):
                 self._done[shard.name] = self.folder.write(shard, scored.memorability, scored.errors, scored.provenance)
                 for error in scored.errors:
                     report(error is not None)
 
-    def _to_score(self, shards: Iterable[Shard]) -> Iterator[Shard]:
+    def _to_score(self, shards: Iterable[Shard], report: Callable[[bool], None]) -> Iterator[Shard]:
         for shard in shards:
             self._order.append(shard.name)
-            if shard.name in self._done:
-                continue
-            finished = self.folder.finished(shard.name)
-            self._done[shard.name] = finished
-            if finished is None or (self.retry_failed and finished.failed):
+            is_repeated = shard.name in self._done
+            finished = None if is_repeated else self.folder.finished(shard.name)
+            if not is_repeated and (finished is None or (self.retry_failed and finished.failed)):
                 self._done[shard.name] = None
                 yield shard
-            else:
+                continue
+            if finished is not None:
+                self._done[shard.name] = finished
                 self._skipped += 1
+            for row in range(len(shard.images)):
+                report(finished is not None and row < finished.failed)
 
     def _finish(self) -> Outcome:
         finished = [self._done[name] for name in self._order]

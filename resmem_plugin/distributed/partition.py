@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import threading
 from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
@@ -14,7 +15,7 @@ import numpy as np
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.sources import join_root
 from resmem_plugin.core.scores import Score
-from resmem_plugin.core.scoring.options import ScorerOptions
+from resmem_plugin.core.scoring.options import ScorerOptions, available_cores
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.jobs.outputs import RESULT_COLUMNS, check_not_taken
 
@@ -134,6 +135,14 @@ def _shared(options: bytes | Scorer) -> Scorer:
 @lru_cache(_MAX_SCORERS)
 def _scorer(options: bytes) -> Scorer:
     return Scorer.of(pickle.loads(options))  # noqa: S301 (of `_pickled`)
+
+
+def share_cores(workers: int) -> None:
+    """Give PyTorch this process's share of the cores, of a machine with so many workers: Ray and Dask give it one."""
+    threads = max(1, available_cores() // workers)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if torch := sys.modules.get("torch"):  # which read the variable when it was imported
+        torch.set_num_threads(threads)
 
 
 def check_names(names: Iterable[Hashable], column: Hashable) -> None:

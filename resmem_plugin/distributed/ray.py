@@ -5,12 +5,12 @@ Importing this module turns Ray's usage reports off, unless `RAY_USAGE_STATS_ENA
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
 from resmem_plugin.core.errors import MissingPackageError
-from resmem_plugin.core.scoring.options import available_cores
-from resmem_plugin.distributed.partition import PartitionScorer, check_names
+from resmem_plugin.distributed.partition import PartitionScorer, check_names, share_cores
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -77,12 +77,13 @@ def score_dataset(
     schema = ds.schema(fetch_if_missing=False)
     if schema is not None:
         check_names(schema.names, column)
+    count = concurrency or default_size(num_gpus)
     scored = ds.map_batches(
         _Worker,
-        fn_constructor_args=(scorer,),
+        fn_constructor_args=(scorer, workers_per_machine(count)),
         batch_size=batch_size,
         batch_format="pyarrow",  # numpy would turn integers with nulls into floats
-        compute=ray.data.ActorPoolStrategy(size=concurrency or default_size(num_gpus)),
+        compute=ray.data.ActorPoolStrategy(size=count),
         num_gpus=num_gpus or None,
         num_cpus=None if num_gpus else 0,  # what reads and writes needs some, too
     )
@@ -94,8 +95,8 @@ def score_dataset(
 class _Worker:
     """An actor: loads the network when it starts, not at its first batch."""
 
-    def __init__(self, scorer: PartitionScorer) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(available_cores())  # Ray sets 1, which torch would obey
+    def __init__(self, scorer: PartitionScorer, sharing: int) -> None:
+        share_cores(sharing)
         self._scorer = scorer
         scorer.scorer  # noqa: B018 (loads the network)
 
@@ -105,8 +106,16 @@ class _Worker:
 
 def default_size(num_gpus: float) -> int:
     """The number of workers: one per GPU, or one per machine."""
+    machines = _machines()
+    return max(1, int(ray.cluster_resources().get("GPU", 0) / num_gpus)) if num_gpus else machines
+
+
+def workers_per_machine(workers: int) -> int:
+    """How many of the workers there are on a machine, if they are spread evenly."""
+    return math.ceil(workers / _machines())
+
+
+def _machines() -> int:
     if not ray.is_initialized():
         ray.init()
-    if num_gpus:
-        return max(1, int(ray.cluster_resources().get("GPU", 0) / num_gpus))
     return max(1, sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.core.scoring.options import ScorerOptions, available_cores
+from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.core.scoring.scorer import Scorer
-from resmem_plugin.distributed.partition import PartitionScorer
+from resmem_plugin.distributed.partition import PartitionScorer, share_cores
 
+_ANSWER_S = 30
 _AHEAD = 2  # lists per worker that are under way
 _MAX_DEATHS = 10  # of workers over one list
 _MAX_RESTARTS = 1000
@@ -130,7 +131,7 @@ def start_workers(cluster: Cluster, options: ScorerOptions | Scorer) -> Iterator
 
 @contextlib.contextmanager
 def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Workers]:
-    from resmem_plugin.distributed.ray import default_size  # noqa: I001 (first: it says what to install)
+    from resmem_plugin.distributed.ray import default_size, workers_per_machine  # noqa: I001 (it says what to install)
 
     import ray
 
@@ -139,10 +140,11 @@ def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Wor
         where: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     else:
         where = {"address": address}
+        _require_answer(address)
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        raise OptionError(f"there is no Ray cluster at {address}: correct --address") from error
+    except (ConnectionError, ValueError) as error:
+        raise OptionError(f"there is no Ray cluster at {address}: correct the address, or start it") from error
     try:
         gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1)
         count = cluster.workers or default_size(gpus)
@@ -153,7 +155,8 @@ def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Wor
             max_task_retries=_MAX_DEATHS,
             scheduling_strategy="SPREAD",
         )(_Actor)
-        actors = [actor.remote(scorer, 1 if address else count) for _ in range(count)]
+        sharing = workers_per_machine(count)
+        actors = [actor.remote(scorer, sharing) for _ in range(count)]
         numbers: dict[Any, int] = {}  # future -> number of its actor
 
         def submit(images: list[object]) -> Any:
@@ -176,6 +179,23 @@ def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Wor
         ray.shutdown()
 
 
+def _require_answer(address: str) -> None:
+    """Check that something listens at an address: Ray itself tries for ten minutes.
+
+    Raises:
+        OptionError: if nothing does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():  # "auto", say, which Ray looks up
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise OptionError(
+            f"there is no Ray cluster at {address} ({error}): correct the address, or start it"
+        ) from error
+
+
 @contextlib.contextmanager
 def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
     import resmem_plugin.distributed.dask  # noqa: F401, I001 (first: it says what to install)
@@ -187,6 +207,7 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
     address: Any = cluster.address
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": _MAX_DEATHS}))
+        sharing = None if address else cluster.workers or 1  # a running cluster's workers keep the threads they have
         if address is None:
             address = stack.enter_context(
                 LocalCluster(
@@ -198,12 +219,12 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
                 )
             )
         try:
-            client = stack.enter_context(Client(address, timeout="30s"))
+            client = stack.enter_context(Client(address, timeout=_ANSWER_S))
         except OSError as error:
-            raise OptionError(f"there is no Dask scheduler at {address}: correct --address") from error
+            raise OptionError(f"there is no Dask scheduler at {address}: correct the address, or start it") from error
 
         def submit(images: list[object]) -> Any:
-            return client.submit(_score, scorer, images, pure=False)
+            return client.submit(_score, scorer, images, sharing, pure=False)
 
         def wait(futures: list[Any]) -> tuple[Any, Scored]:
             done = next(iter(wait_for(futures, return_when="FIRST_COMPLETED").done))
@@ -215,14 +236,16 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
 class _Actor:
     """A worker of Ray."""
 
-    def __init__(self, scorer: PartitionScorer, on_this_machine: int) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // on_this_machine))  # Ray sets 1
+    def __init__(self, scorer: PartitionScorer, sharing: int) -> None:
+        share_cores(sharing)
         self._scorer = scorer
 
     def score(self, images: list[object]) -> Scored:
         return _score(self._scorer, images)
 
 
-def _score(scorer: PartitionScorer, images: list[object]) -> Scored:
+def _score(scorer: PartitionScorer, images: list[object], sharing: int | None = None) -> Scored:
+    if sharing is not None:
+        share_cores(sharing)
     results = scorer({_IMAGES: images})
     return Scored(results["memorability"], list(results["error"]), scorer.scorer.provenance.to_record())

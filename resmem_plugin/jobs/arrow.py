@@ -56,6 +56,33 @@ def to_frame(table: Any) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     return _without_index(table.to_pandas(types_mapper=pd.ArrowDtype)), dict(table.schema.metadata or {})
 
 
+def with_index(table: Any, start: int = 0) -> Any:
+    """A `pyarrow.Table` with the index that pandas stored as its first columns, named as `to_frame` names them.
+
+    Args:
+        table: consecutive rows of a file.
+        start: the number of their first row in the file.
+    """
+    import pyarrow as pa
+
+    described = table.schema.pandas_metadata or {}
+    stored = described.get("index_columns", ())
+    names = {column["field_name"]: column["name"] for column in described.get("columns", ())}
+    index = {}
+    for level, column in enumerate(stored):
+        if isinstance(column, str):
+            unnamed = f"level_{level}" if len(stored) > 1 or "index" in table.column_names else "index"
+            index[names.get(column) or unnamed] = table[column]
+        elif column["name"] is not None:  # a range; one without a name is no column
+            numbers = range(column["start"], column["stop"], column["step"])[start : start + len(table)]
+            index[column["name"]] = pa.array(numbers, pa.int64())
+    if not index:
+        return table
+    others = {name: table[name] for name in table.column_names if name not in stored}
+    metadata = {key: value for key, value in table.schema.metadata.items() if key != b"pandas"}
+    return pa.table([*index.values(), *others.values()], [*index, *others], metadata=metadata)
+
+
 def readable_metadata(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """The metadata of a schema that pandas wrote, with "object" in the place of types that pandas cannot parse.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from resmem_plugin.core.errors import OptionError, SkippedFilesWarning, warn
-from resmem_plugin.jobs.arrow import require_pyarrow, to_frame
+from resmem_plugin.jobs.arrow import require_pyarrow, to_frame, with_index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def read_parquet_folder(folder: str) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     tables = []
     for part in parts:
         try:
-            tables.append(_with_index(pq.read_table(part, partitioning=None)))
+            tables.append(with_index(pq.read_table(part, partitioning=None)))
         except (ValueError, OSError) as error:
             raise OptionError(f"{part} is not a parquet file that can be read: {error}") from error
         tables[-1] = _with_columns_of(tables[0], tables[-1], part)
@@ -143,18 +143,6 @@ def _is_part(file: str) -> bool:
             return opened.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
-
-
-def _with_index(table: Any) -> Any:
-    """A part with a column for an index that pandas stored as a range: all parts together have none."""
-    import pyarrow as pa
-
-    stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
-    if not any(isinstance(index, dict) and index.get("name") is not None for index in stored):
-        return table
-    frame, metadata = to_frame(table)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    return table.replace_schema_metadata({**metadata, **table.schema.metadata})
 
 
 def _with_columns_of(first: Any, table: Any, part: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from resmem_plugin.cli import main
 from tests.distributed.images import rows
+from tests.jobs.runs import COMMAND
 
 
 @pytest.mark.parametrize(
@@ -80,3 +83,36 @@ def test_a_cluster_writes_the_rows_of_a_plain_run(
     assert "2 of 2 shards were done already" in capsys.readouterr().err
     assert main([*run, "--retry-failed"]) == 1
     assert "28 of 30 scored, 2 failed" in capsys.readouterr().err
+
+
+POISON = b"POISON"
+KILLS_ITS_PROCESS = f"""
+import os, signal
+from PIL import Image
+Image.register_open(
+    "POISON", lambda *_: os.kill(os.getpid(), signal.SIGKILL), lambda start: start.startswith({POISON!r})
+)
+"""
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("cluster", ["ray", "dask"])
+def test_a_file_that_kills_its_decoder_costs_its_row(cluster: str, photos: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(KILLS_ITS_PROCESS)  # every Python that is started gets this decoder
+    (tmp_path / "poison.png").write_bytes(POISON)
+    paths = [str(photos["coffee.png"]), str(tmp_path / "poison.png"), str(photos["rocket.jpg"])]
+    pd.DataFrame({"path": paths}).to_parquet(tmp_path / "table.parquet")
+    command = [*COMMAND, "score", "table.parquet", "--distributed", cluster, "-o", "shards", "--device", "cpu"]
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1, run.stderr
+    assert "2 of 3 scored, 1 failed" in run.stderr
+    scored = pd.read_parquet(tmp_path / "shards")
+    assert scored["memorability"].notna().tolist() == [True, False, True]
+    assert "the process that decoded it ended (SIGKILL)" in scored["error"][1]

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.distributed.shard_input import Shard, read_shards
+from resmem_plugin.jobs.tables import read_table
 
 
 def shards_of(path: Path, rows: int = 3, root: str | None = None, **options: Any) -> list[Shard]:
@@ -40,6 +42,37 @@ def test_every_row_is_in_one_shard_in_order(frame: pd.DataFrame, tmp_path: Path,
     assert [len(shard.table) for shard in shards] == ([3, 1, 3] if name == "folder" else [3, 3, 1])
     assert [image for shard in shards for image in shard.images] == [f"{os.getcwd()}/{row}.jpg" for row in range(7)]
     assert [cell for shard in shards for cell in shard.table["path"].to_pylist()] == frame["path"].tolist()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        [3, 1, 2],
+        pd.Index([3, 1, 2], name="n"),
+        pd.RangeIndex(3, 9, 2),
+        pd.RangeIndex(3, 9, 2, name="n"),
+        pd.MultiIndex.from_arrays([[3, 1, 2], list("abc")], names=["n", None]),
+    ],
+)
+@pytest.mark.parametrize("name", ["path", "index"])
+def test_an_index_that_pandas_stored_is_the_columns_that_a_plain_run_makes_of_it(
+    index: Any, name: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({name: list("xyz"), "path": list("abc")}, index)
+    frame.to_parquet(tmp_path / "t.parquet")
+    expected = read_table(tmp_path / "t.parquet")
+    tables = [shard.table for shard in shards_of(tmp_path / "t.parquet", 2)]
+    found = pa.concat_tables(tables)
+    assert found.column_names == expected.names
+    assert [column.to_pylist() for column in found.columns] == [list(column) for column in expected.columns]
+
+
+def test_the_total_is_known_before_a_shard_is_read(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for name in ("t.parquet", "t.csv"):
+        found = read_shards([str(tmp_path / name)], 3, path_column="path", root=None, recursive=False, null=False)
+        assert found.total == len(frame)
 
 
 def test_a_shards_name_is_that_of_its_rows_and_images(frame: pd.DataFrame, tmp_path: Path) -> None:
