@@ -123,6 +123,8 @@ def start_workers(cluster: Cluster, options: ScorerOptions | Scorer) -> Iterator
         OptionError: if there is no cluster at the address, or for int8 without a calibration.
         MissingPackageError: if Ray or Dask is not installed.
     """
+    if cluster.address is not None:
+        _require_answer(cluster.kind, cluster.address)
     scorer = PartitionScorer(options, _IMAGES)
     device = (options.options if isinstance(options, Scorer) else options).device
     with _ray(scorer, device, cluster) if cluster.kind == "ray" else _dask(scorer, cluster) as workers:
@@ -140,11 +142,10 @@ def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Wor
         where: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     else:
         where = {"address": address}
-        _require_answer(address)
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
-        raise OptionError(f"there is no Ray cluster at {address}: correct the address, or start it") from error
+        raise _no_cluster("ray", address) from error
     try:
         gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1)
         count = cluster.workers or default_size(gpus)
@@ -179,21 +180,26 @@ def _ray(scorer: PartitionScorer, device: str, cluster: Cluster) -> Iterator[Wor
         ray.shutdown()
 
 
-def _require_answer(address: str) -> None:
+def _require_answer(kind: str, address: str) -> None:
     """Check that something listens at an address: Ray itself tries for ten minutes.
 
     Raises:
         OptionError: if nothing does.
     """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not port.isdecimal():  # "auto", say, which Ray looks up
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in ("", "ray", "tcp", "tls") or not port.isdecimal():  # "auto", say, which Ray looks up
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
     except (OSError, OverflowError) as error:
-        raise OptionError(
-            f"there is no Ray cluster at {address} ({error}): correct the address, or start it"
-        ) from error
+        raise _no_cluster(kind, address, f" ({error})") from error
+
+
+def _no_cluster(kind: str, address: str | None, reason: str = "") -> OptionError:
+    return OptionError(
+        f"there is no {kind.capitalize()} cluster at {address}{reason}: correct the address, or start it"
+    )
 
 
 @contextlib.contextmanager
@@ -221,7 +227,7 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
         try:
             client = stack.enter_context(Client(address, timeout=_ANSWER_S))
         except OSError as error:
-            raise OptionError(f"there is no Dask scheduler at {address}: correct the address, or start it") from error
+            raise _no_cluster("dask", address) from error
 
         def submit(images: list[object]) -> Any:
             return client.submit(_score, scorer, images, sharing, pure=False)

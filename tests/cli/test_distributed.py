@@ -44,6 +44,18 @@ def test_options_that_do_not_fit_are_refused(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("cluster", "address"),
+    [("ray", "127.0.0.1:9"), ("ray", "ray://127.0.0.1:9"), ("ray", "nonsense"), ("dask", "tcp://127.0.0.1:9")],
+)
+def test_a_cluster_that_does_not_answer_is_told(
+    cluster: str, address: str, photos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["score", str(photos["coffee.png"]), "--distributed", cluster, "-o", str(tmp_path / "shards")]
+    assert main([*run, "--address", address]) == 2
+    assert f"there is no {cluster.capitalize()} cluster at {address}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", ["0", "1.5", "x"])
 def test_numbers_are_positive(number: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
