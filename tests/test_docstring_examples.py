@@ -17,6 +17,7 @@ import pytest
 
 import resmem_plugin
 import resmem_plugin.fiftyone
+from tests.datasets import folders
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -69,6 +70,9 @@ def test_docstring_examples_run(test: doctest.DocTest, photograph_folder: Path, 
     if test.name.startswith("resmem_plugin.fiftyone"):
         request.getfixturevalue("database")
         request.getfixturevalue("new_datasets_deleted")
+    if test.name.startswith("resmem_plugin.datasets"):
+        for name in ("lamem", "memcat", "figrim", "things"):
+            getattr(folders, name)(photograph_folder / name)
     run_examples(test)
 
 

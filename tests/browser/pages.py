@@ -189,10 +189,21 @@ class App:
 
     def filter_from(self, field: str, lowest: float) -> None:
         """Set the lower end of a number field in the sidebar."""
-        self.page.get_by_test_id(f"sidebar-field-arrow-enabled-{field}").click()
         low = self.page.get_by_test_id(f"numeric-filter-{field}").get_by_placeholder("min")
+        if not low.count():
+            self.page.get_by_test_id(f"sidebar-field-arrow-enabled-{field}").click()
         low.fill(str(lowest))
         low.press("Enter")
+
+    def select(self, index: int) -> None:
+        """Tick the box of an image in the grid, in reading order."""
+        image = self._images()[index]
+        image.hover()
+        image.locator("input[type=checkbox]").click()
+
+    def selected(self) -> list[str]:
+        """The values of the checked fields on the images in the grid that are ticked."""
+        return [image.inner_text() for image in self._images() if image.locator("input:checked").count()]
 
     def screenshot(self, path: Path) -> None:
         """Save a screenshot of the window."""

@@ -39,8 +39,8 @@ _chosen: dict[str, Choices] = {}
 class MemorabilityPanel(foo.Panel):
     """Histogram, statistics, buttons and classes of the current view.
 
-    An event that changes the view only does that: the App answers with events of the new view, and those refresh the
-    panel. Its state in the App stays empty, even of the choices in its menus: whenever a panel's state changes, the App
+    An event that changes the view sends what the new one holds with it; the App then sends events of that view, which
+    refresh the panel. Its state in the App stays empty, even of the choices in its menus: whenever a panel's state changes, the App
     reloads the page and drops the sidebar's filters. It also drops them whenever the view changes, so that the views
     that the panel sets have what they filtered as stages.
     """
@@ -58,7 +58,7 @@ class MemorabilityPanel(foo.Panel):
         )
 
     def execute(self, ctx: Any) -> Any:
-        """Handle an event. A refresh sends the layout together with the data; other events send neither."""
+        """Handle an event. The layout is sent together with the data, or neither."""
         method = ctx.params.get("__method__") or "on_startup"
         if not method.startswith("on_"):
             raise ValueError(f"{method!r} is no event")
@@ -111,31 +111,31 @@ class MemorabilityPanel(foo.Panel):
         shown = Shown.of(ctx)
         class_field, name = class_of(ctx.params.get("id"))
         if shown is not None and class_field in class_paths(shown.view):
-            ctx.ops.set_view(class_view(shown.view, class_field, name))
+            self._set_view(ctx, class_view(shown.view, class_field, name))
 
     def on_most(self, ctx: Any) -> None:
         """Sort the view, the most memorable first."""
         shown, field = _shown_with_field(ctx)
         if field is not None:
-            ctx.ops.set_view(sort_view(shown.view, field))
+            self._set_view(ctx, sort_view(shown.view, field))
 
     def on_least(self, ctx: Any) -> None:
         """Sort the view, the least memorable first."""
         shown, field = _shown_with_field(ctx)
         if field is not None:
-            ctx.ops.set_view(sort_view(shown.view, field, most_memorable_first=False))
+            self._set_view(ctx, sort_view(shown.view, field, most_memorable_first=False))
 
     def on_failed(self, ctx: Any) -> None:
         """Show the samples that could not be scored."""
         shown, field = _shown_with_field(ctx)
         if field is not None and shown.view.has_field(f"{field}_error"):
-            ctx.ops.set_view(shown.view.exists(f"{field}_error"))
+            self._set_view(ctx, shown.view.exists(f"{field}_error"))
 
     def on_back(self, ctx: Any) -> None:
         """Take the last stage of the view back."""
         shown = Shown.of(ctx)
         if shown is not None and own_stages(shown.base):
-            ctx.ops.set_view(without_stages(shown.base, 1))
+            self._set_view(ctx, without_stages(shown.base, 1))
 
     def on_reset(self, ctx: Any) -> None:
         """Show the whole dataset again, or all of its patches or frames, without the sidebar's filters."""
@@ -167,13 +167,19 @@ class MemorabilityPanel(foo.Panel):
         """Open the form."""
         ctx.prompt(f"{_OPERATORS}/delete_memorability")
 
-    def _refresh(self, ctx: Any) -> None:
-        """Send what is shown, unless a newer event has arrived."""
+    def _set_view(self, ctx: Any, view: Any) -> None:
+        """Have the App show another view, and send what it holds at once: the App's own events come a second later."""
+        ctx.ops.set_view(view)
+        self._refresh(ctx, Shown(view, view, ()))
+
+    def _refresh(self, ctx: Any, coming: Shown | None = None) -> None:
+        """Send what is shown, or is about to be, unless a newer event has arrived."""
         number = _contents.number(ctx.panel_id)
 
         def newest() -> PanelContent | None:
-            shown, choices = Shown.of(ctx), _choices(ctx)
-            key = None if shown is None else (Shown.key(ctx), choices, shown.version())
+            shown, choices = coming or Shown.of(ctx), _choices(ctx)
+            event = Shown.key(ctx) if coming is None else number
+            key = None if shown is None else (event, choices, shown.version())
             return _contents.answer(ctx.panel_id, number, key, lambda: _compute(shown, choices))
 
         content = _guarded(newest)
@@ -186,7 +192,7 @@ class MemorabilityPanel(foo.Panel):
         if shown is not None and bins is not None:
             field, low, high, closed = bins
             if field in sortable_fields(shown.view):
-                ctx.ops.set_view(bin_view(shown.view, field, low, high, closed=closed))
+                self._set_view(ctx, bin_view(shown.view, field, low, high, closed=closed))
 
 
 def _shown_with_field(ctx: Any) -> tuple[Any, str | None]:

@@ -47,7 +47,9 @@ def test_panel_shows_distribution_and_bar_filters_view(scored: Any) -> None:
     within = driver.view.values("memorability")
     assert 0.6 in within
     assert len(within) == bars["y"][number]
+    at_once = driver.data
     driver.event("on_change_view")
+    assert driver.data == at_once
     assert f"**{len(within)}** of {len(within)} images scored" in driver.data["statistics"]
     assert "memorability from" in driver.data["active"]
     driver.event("on_back")
