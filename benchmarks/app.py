@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def start() -> None:
         }
         command = [str(Path(sys.executable).with_name("resmem")), "app", str(images), "--no-browser"]
         screen, terminal = pty.openpty()
+        termios.tcsetwinsize(terminal, (24, 100))  # one without columns has no progress bar
         began_s = last_s = time.perf_counter()
         process = subprocess.Popen(
             [*command, "--port", str(free_port())],

@@ -27,7 +27,8 @@ expect.set_options(timeout=TIMEOUT_S * 1000)
 T = TypeVar("T")
 
 _RECORDER = """
-window.seen = {progress: [], notices: []};
+window.seen = {progress: [], notices: [], clicks: 0};
+addEventListener('pointerdown', event => { seen.clicks += event.isTrusted; }, true);
 new MutationObserver(() => {
   const bar = document.querySelector('[data-cy=operators-prompt-view-modal] [role=progressbar][aria-valuenow]');
   if (bar) {
@@ -38,7 +39,7 @@ new MutationObserver(() => {
     if (notice.innerText && !seen.notices.includes(notice.innerText)) seen.notices.push(notice.innerText);
 }).observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
 """
-"""Progress and notices are shown briefly: the page itself records them."""
+"""Progress and notices are shown briefly: the page itself records them, and counts what is clicked."""
 
 _WHERE = """button => {
   const ends = element => element.getBoundingClientRect().right;
@@ -129,6 +130,11 @@ class App:
         return [(int(part[1]), part[2]) for part in parts if part]
 
     @property
+    def clicks(self) -> int:
+        """How often the mouse was pressed since the page was opened."""
+        return int(self.page.evaluate("seen.clicks"))
+
+    @property
     def notices(self) -> list[str]:
         """The notices that have popped up since the dataset was opened."""
         notices: list[str] = self.page.evaluate("seen.notices")
@@ -196,14 +202,15 @@ class App:
         low.press("Enter")
 
     def select(self, index: int) -> None:
-        """Tick the box of an image in the grid, in reading order."""
-        image = self._images()[index]
+        """Tick or untick the box of an image in the grid."""
+        image = self.page.get_by_test_id("looker").nth(index)
         image.hover()
-        image.locator("input[type=checkbox]").click()
+        image.get_by_test_id("looker-checkbox-").click()
 
-    def selected(self) -> list[str]:
-        """The values of the checked fields on the images in the grid that are ticked."""
-        return [image.inner_text() for image in self._images() if image.locator("input:checked").count()]
+    def selected(self) -> set[str]:
+        """The values of the checked fields on the images in the grid whose box is ticked."""
+        images = self.page.get_by_test_id("looker").filter(has=self.page.locator("input:checked"))
+        return set(images.all_inner_texts())
 
     def screenshot(self, path: Path) -> None:
         """Save a screenshot of the window."""

@@ -221,6 +221,34 @@ def test_closing_the_browser_keeps_the_scores_written(
     assert list(scores.values()) == pytest.approx([number * 6 / 255 for number in range(40)], abs=1e-6)
 
 
+def test_objects_are_scored_and_seen_in_five_clicks(
+    serve: Serve,
+    open_app: Open,
+    make_dataset: MakeDataset,
+    colours: list[Path],
+    take_screenshot: Callable[[App, str], None],
+) -> None:
+    dataset = make_dataset(colours[:6])
+    boxes = [fo.Detections(detections=[fo.Detection(label="a", bounding_box=[0.2, 0.2, 0.5, 0.5])]) for _ in range(6)]
+    dataset.set_values("things", boxes)
+    app = open_app(serve(None), dataset)
+    panel = app.open_panel(PANEL)
+    panel.see("To score the objects of things")
+    before = app.clicks
+    panel.press("Patches of things")
+    eventually(lambda: panel.text, lambda text: "To score the objects" not in text)
+    panel.press("Compute memorability")
+    form = app.form()
+    form.see("6 of 6 objects of things will be scored")
+    form.submit()
+    assert "6 scored, 0 failed" in app.result()
+    app.close_result()
+    panel.see("6 of 6 patches scored")
+    take_screenshot(app, "objects")
+    assert app.clicks - before <= 5
+    assert app.errors == []
+
+
 def test_the_form_refuses_invalid_field_names(
     serve: Serve, open_app: Open, make_dataset: MakeDataset, colours: list[Path]
 ) -> None:

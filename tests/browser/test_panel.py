@@ -119,6 +119,39 @@ def test_choosing_from_a_menu_keeps_the_sidebars_filters(app: App, panel: Panel)
     assert eventually(panel.classes, lambda shown: len(shown) == 1) == ["beach (n=20)"]
 
 
+def test_a_selection_and_the_scrolled_grid_stay_when_the_panel_is_refreshed(app: App, panel: Panel) -> None:
+    app.show("filepath")
+    eventually(lambda: app.on_images("filepath"), all)
+    app.select(1)
+    app.select(4)
+    chosen = eventually(app.selected, lambda names: len(names) == 2)
+    app.page.get_by_test_id("looker").first.hover()
+    app.page.mouse.wheel(0, 150)
+    there = settled(lambda: app.on_images("filepath"), quiet_s=1)
+    for field in ("things", "scene"):
+        panel.choose("Mean by class of", field)
+        eventually(lambda: panel.menu("Mean by class of"), field.__eq__)
+    assert settled(lambda: (app.selected(), app.on_images("filepath")), quiet_s=3) == (chosen, there)
+    app.page.mouse.wheel(0, -500)
+    app.select(1)
+    app.select(4)
+    eventually(app.selected, lambda names: not names)
+    app.show("filepath", checked=False)
+
+
+def test_the_least_memorable_tenth_of_each_class_takes_six_clicks(app: App, panel: Panel) -> None:
+    before = app.clicks
+    panel.press("Select")
+    form = app.form()
+    form.tick("Least memorable")
+    form.tick("A percentage")
+    form.choose("From each class of", "scene")
+    form.see("6 of 60 samples")
+    form.submit()
+    in_agreement(app, panel, 6)
+    assert app.clicks - before <= 6
+
+
 def test_a_bars_click_costs_two_computations_at_most_and_shows_no_other_views_figures(
     app: App, panel: Panel, server: AppServer
 ) -> None:

@@ -202,6 +202,8 @@ def _score(ctx: Any, run: ScoringRun) -> Iterator[Any]:
 def _show_result(ctx: Any, run: ScoringRun) -> Iterator[Any]:
     """Show the scores in the App, and a summary."""
     summary = run.summary
+    if ctx.view._is_patches:
+        ctx.view.reload()  # such a view is a copy, which does not have the scores yet
     yield ctx.ops.reload_dataset()
     shown = summary.field.removeprefix("frames.") if ctx.view._is_frames else summary.field
     active = [field for field in ctx.active_fields or [] if field != shown]

@@ -87,6 +87,8 @@ class DeleteMemorability(foo.Operator):
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Delete, and return what was deleted, under "deleted"."""
         deleted = self(ctx.dataset, ctx.params["memorability_field"])
+        if ctx.view._is_patches or ctx.view._is_frames:
+            ctx.view.reload()  # such a view is a copy, which still has the scores
         ctx.ops.reload_dataset()
         ctx.ops.notify(f"Deleted: {', '.join(deleted)}", variant="success")
         return {"deleted": deleted}

@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_MAX_PANELS = 64
+MAX_PANELS = 64
+"""Whose last results are kept, in one process."""
 
 
 @dataclass
@@ -64,6 +65,6 @@ class LatestOnly(Generic[T]):
         with self._lock:
             slot = self._slots.setdefault(panel, _Slot())
             self._slots.move_to_end(panel)
-            if len(self._slots) > _MAX_PANELS:
+            if len(self._slots) > MAX_PANELS:
                 self._slots.popitem(last=False)
             return slot

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import fiftyone.operators as foo
 
 from resmem_plugin.fiftyone.app.charts import bins_of, class_of
-from resmem_plugin.fiftyone.app.latest import LatestOnly
+from resmem_plugin.fiftyone.app.latest import MAX_PANELS, LatestOnly
 from resmem_plugin.fiftyone.app.panel_content import (
     Choices,
     PanelContent,
@@ -40,9 +40,9 @@ class MemorabilityPanel(foo.Panel):
     """Histogram, statistics, buttons and classes of the current view.
 
     An event that changes the view sends what the new one holds with it; the App then sends events of that view, which
-    refresh the panel. Its state in the App stays empty, even of the choices in its menus: whenever a panel's state changes, the App
-    reloads the page and drops the sidebar's filters. It also drops them whenever the view changes, so that the views
-    that the panel sets have what they filtered as stages.
+    refresh the panel. Its state in the App stays empty, even of the choices in its menus: whenever a panel's state
+    changes, the App reloads the page and drops the sidebar's filters. It also drops them whenever the view changes, so
+    that the views that the panel sets have what they filtered as stages.
     """
 
     @property
@@ -206,7 +206,10 @@ def _choices(ctx: Any) -> Choices:
 
 def _choose(ctx: Any, **chosen: str) -> None:
     choices = _choices(ctx)
+    _chosen.pop(ctx.panel_id, None)
     _chosen[ctx.panel_id] = replace(choices, **chosen, times=choices.times + 1)
+    if len(_chosen) > MAX_PANELS:
+        del _chosen[next(iter(_chosen))]
 
 
 def _guarded(content: Callable[[], T]) -> T | PanelContent:

@@ -10,7 +10,10 @@ from resmem_plugin.fiftyone.app.text import escape_markdown, format_score
 from resmem_plugin.fiftyone.dataset.class_means import ClassMean, means_by_class
 from resmem_plugin.fiftyone.dataset.description import describe_view, own_stages, shows_failed, sort_direction
 from resmem_plugin.fiftyone.dataset.distribution import Distribution, describe_provenance, distribution
+from resmem_plugin.fiftyone.dataset.schema import label_fields
 from resmem_plugin.fiftyone.dataset.views import class_paths, scored_label_fields, sortable_fields
+
+_MAX_UNSCORED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class PanelContent:
         class_field: the one that is shown; None if there is none.
         times_chosen: how often something was chosen in the menus.
         objects: the label fields whose objects have scores that this view does not show one by one.
+        unscored: some of those whose objects have none.
         found: the distribution; None without a field.
         means: the means by class.
         provenance: what produced the scores.
@@ -58,6 +62,7 @@ class PanelContent:
     class_field: str | None = None
     times_chosen: int = 0
     objects: tuple[str, ...] = ()
+    unscored: tuple[str, ...] = ()
     found: Distribution | None = None
     means: tuple[ClassMean, ...] = ()
     provenance: str = ""
@@ -74,9 +79,12 @@ def panel_content(shown: Shown, choices: Choices) -> PanelContent:
     view = shown.view
     fields = sortable_fields(view)
     field = _chosen(choices.field, fields)
+    objects = scored_label_fields(view)
+    others = label_fields(view) if view.media_type == "image" and not view._is_patches else []
     common = PanelContent(
         unit=_unit(view),
-        objects=tuple(sorted(scored_label_fields(view))),
+        objects=tuple(sorted(objects)),
+        unscored=tuple(name for name in others if name not in objects)[:_MAX_UNSCORED],
         active=tuple(describe_view(shown.base, fields)),
         filtered=shown.filtered,
         is_cut=bool(own_stages(shown.base)),
@@ -132,15 +140,23 @@ def active_text(content: PanelContent) -> str:
 
 
 def objects_text(content: PanelContent) -> str:
-    """Where the scores of objects are, in Markdown; empty without any."""
-    if not content.objects:
-        return ""
-    names = " and ".join(f"**{escape_markdown(name)}**" for name in content.objects)
-    return (
-        f"The objects of {names} have scores. To see them on the images, open the field in the sidebar (the arrow "
-        "beside its name) and switch on the eye beside the name of the scores, such as **memorability**. To see their "
-        "distribution, open their patches:"
-    )
+    """Where the scores of objects are, and which can be scored, in Markdown; empty without any."""
+    parts = []
+    if content.objects:
+        parts.append(
+            f"The objects of {_names(content.objects)} have scores. To see them on the images, open the field in the "
+            "sidebar (the arrow beside its name) and switch on the eye beside the name of the scores, such as "
+            "**memorability**. To see their distribution, open their patches."
+        )
+    if content.unscored:
+        parts.append(
+            f"To score the objects of {_names(content.unscored)}, open their patches, and compute memorability."
+        )
+    return "\n\n".join(parts)
+
+
+def _names(fields: tuple[str, ...]) -> str:
+    return " and ".join(f"**{escape_markdown(name)}**" for name in fields)
 
 
 def _chosen(choice: str | None, values: list[str]) -> str | None:

@@ -60,9 +60,9 @@ def panel_layout(panel: Any, content: PanelContent) -> Any:
     _markdown(layout, "active")
     if content.found is not None:
         _charts(layout, panel, content)
-    if content.objects:
+    if content.objects or content.unscored:
         _markdown(layout, "objects")
-        for number, name in enumerate(content.objects):
+        for number, name in enumerate((*content.objects, *content.unscored)):
             buttons = layout.h_stack(f"patches_row_{number}", gap=1)
             _button(buttons, f"patches_{number}", f"Patches of {name}", panel.on_patches, params={"label_field": name})
     if content.field is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import fiftyone as fo
 import fiftyone.operators as foo
 import pytest
 
@@ -11,6 +12,23 @@ from resmem_plugin import Scorer
 from resmem_plugin.fiftyone import compute_memorability
 from resmem_plugin.fiftyone.dataset.runs import METHOD
 from tests.fiftyone.app.operator_driver import PLUGIN, get_operator, resolve_form
+from tests.models import Red
+
+
+def test_deleted_scores_are_gone_from_the_patches_that_are_open(dataset: Any, reds: list[str]) -> None:
+    scorer = Scorer(device="cpu", model=Red(), exif_transpose=True)
+    box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1])
+    dataset.add_sample(fo.Sample(reds[3], gt=fo.Detections(detections=[box])))
+    patches = dataset.to_patches("gt")
+    compute_memorability(patches, scorer=scorer)
+    patches.reload()
+    assert patches.count("gt.memorability") == 1
+    request = {"dataset": dataset, "view": patches}
+    foo.execute_operator(
+        f"{PLUGIN}/delete_memorability", request, params={"memorability_field": "gt.detections.memorability"}
+    )
+    opened = fo.DatasetView._build(dataset, patches._serialize())
+    assert not opened.has_field("gt.memorability")
 
 
 def test_delete_removes_field_errors_index_and_run(ten: Any, stand_in: Scorer) -> None:

@@ -167,6 +167,32 @@ def test_the_sidebars_filters_are_counted_named_and_kept_in_the_view(scored: Any
     assert (len(driver.view), driver.filters) == (6, {})
 
 
+@pytest.mark.parametrize("kind", ["frames", "dynamic groups"])
+def test_the_sidebars_filters_of_other_kinds_of_views_are_counted_and_taken_back(dataset: Any, kind: str) -> None:
+    if kind == "frames":
+        sample = fo.Sample("clip.mp4")
+        for number, score in enumerate(SCORES, start=1):
+            sample.frames[number] = fo.Frame(filepath=f"{number}.png", memorability=score, weight=number)
+        dataset.add_sample(sample)
+        view, total, cut = dataset.to_frames(), "of 6 frames scored", "of 1 frames scored"
+    else:
+        for number, score in enumerate(SCORES, start=1):
+            dataset.add_sample(fo.Sample(f"{number}.png", memorability=score, weight=number, scene=str(number % 2)))
+        view, total, cut = dataset.group_by("scene"), "of 2 images scored", "of 1 images scored"
+    driver = open_panel(dataset)
+    driver.view = view.view()
+    driver.event("on_load")
+    assert total in driver.data["statistics"]
+    driver.filters = {"weight": {"range": [2, 2], "isMatching": True}}
+    driver.event("on_change_view")
+    assert cut in driver.data["statistics"]
+    assert "Sidebar filters: weight" in driver.data["active"]
+    driver.event("on_reset")
+    assert driver.filters == {}
+    driver.event("on_change_view")
+    assert total in driver.data["statistics"]
+
+
 def test_the_filters_of_a_saved_view_are_counted(scored: Any) -> None:
     scored.save_view("all", scored.view())
     executor = Executor()

@@ -122,6 +122,8 @@ def test_patches_view_scores_its_patches(dataset: Any, halves: str, upright_red:
     scores = dataset.values("gt.detections.memorability", unwind=True)
     assert scores == [None, pytest.approx(0, abs=0.01)]
     assert dataset.to_patches("gt").values("gt.memorability") == scores
+    patches.reload()  # this view is a copy, which was made before
+    assert patches.values("gt.memorability") == scores[1:]
 
 
 def test_filtered_patches_view_scores_its_patches(dataset: Any, halves: str, upright_red: Scorer) -> None:
