@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from resmem_plugin import Scorer, ScorerOptions
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.distributed import partition
-from resmem_plugin.distributed.partition import PartitionScorer, score_partition
+from resmem_plugin.distributed.partition import PartitionScorer, score_partition, share_cores
 from tests.conftest import flat
 from tests.models import Counting, Red
 
@@ -158,3 +160,13 @@ def test_a_process_loads_the_network_once_whatever_is_pickled(photos: dict[str, 
     assert partition._scorer.cache_info().misses == 1
     assert [score.ok for score in score_partition(batch["path"], ScorerOptions(device="cpu"))] == [True]
     assert partition._scorer.cache_info().misses == 1
+
+
+def test_the_workers_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "available_cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    for workers, threads in ((1, 8), (3, 2), (9, 1)):
+        share_cores(workers)
+        assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"]) == threads
+    torch.set_num_threads(before)
