@@ -26,7 +26,7 @@ def figrim(root: Root, experiment: Literal["across", "within"] = "across") -> pd
     Examples:
         >>> from resmem_plugin.datasets import figrim
         >>> frame = figrim("figrim")
-        >>> frame[["memorability", "group", "n_ratings", "false_alarms"]].iloc[0].tolist()
+        >>> frame[["memorability", "group", "n_ratings", "false_alarms"]].head(1).values.tolist()[0]
         [0.75, 'bathroom', 80.0, 8.0]
     """
     if experiment not in ("across", "within"):

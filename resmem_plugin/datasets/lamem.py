@@ -27,7 +27,7 @@ def lamem(root: Root, fold: int | None = 1) -> pd.DataFrame:
     Examples:
         >>> from resmem_plugin.datasets import lamem
         >>> frame = lamem("lamem")
-        >>> frame[["memorability", "split"]].iloc[0].tolist()
+        >>> frame[["memorability", "split"]].head(1).values.tolist()[0]
         [0.78, 'train']
     """
     if fold is not None and fold not in range(1, _FOLDS + 1):

@@ -119,8 +119,8 @@ def make_frame(
         {
             "path": pd.Series(paths, index, dtype=object),
             "memorability": pd.Series(list(memorability), index, dtype="float64"),
-            "split": pd.Series(None if split is None else list(split), index, dtype=object),
-            "group": pd.Series(None if group is None else list(group), index, dtype=object),
+            "split": pd.Series([None] * len(paths) if split is None else list(split), index, dtype=object),
+            "group": pd.Series([None] * len(paths) if group is None else list(group), index, dtype=object),
             "n_ratings": pd.Series(float("nan") if n_ratings is None else list(n_ratings), index, dtype="float64"),
         }
     )

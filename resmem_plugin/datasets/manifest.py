@@ -52,7 +52,7 @@ def manifest(
         >>> from resmem_plugin.datasets import manifest
         >>> rated = pd.DataFrame({"image": ["coffee.png"], "hit_rate": [0.9]})
         >>> frame = manifest(rated, path="image", memorability="hit_rate", root="photos")
-        >>> frame[["path", "memorability"]].iloc[0].tolist()
+        >>> frame[["path", "memorability"]].head(1).values.tolist()[0]
         ['photos/coffee.png', 0.9]
     """
     given = {"memorability": memorability, "split": split, "group": group, "n_ratings": n_ratings}

@@ -28,7 +28,7 @@ def memcat(root: Root, *, column: str = _WITHOUT) -> pd.DataFrame:
     Examples:
         >>> from resmem_plugin.datasets import memcat
         >>> frame = memcat("memcat", column="memorability_w_fa_correction")
-        >>> frame[["memorability", "group", "n_ratings"]].iloc[0].tolist()
+        >>> frame[["memorability", "group", "n_ratings"]].head(1).values.tolist()[0]
         [0.75, 'animal', 100.0]
     """
     if column not in (_WITHOUT, _WITH):

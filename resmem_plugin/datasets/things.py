@@ -26,7 +26,7 @@ def things(root: Root) -> pd.DataFrame:
     Examples:
         >>> from resmem_plugin.datasets import things
         >>> frame = things("things")
-        >>> frame[["memorability", "group"]].iloc[0].tolist()
+        >>> frame[["memorability", "group"]].head(1).values.tolist()[0]
         [0.81, 'aardvark']
     """
     path = find_file(root, [_FILE], "THINGS", _SOURCE)

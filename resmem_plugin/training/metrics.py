@@ -57,9 +57,9 @@ def metric(name: str, prediction: Values, target: Values) -> Values:
         OptionError: for another name.
     """
     if name == "mse":
-        return np.mean((prediction - target) ** 2, axis=1)
+        return np.asarray(np.mean((prediction - target) ** 2, axis=1))
     if name == "mae":
-        return np.mean(np.abs(prediction - target), axis=1)
+        return np.asarray(np.mean(np.abs(prediction - target), axis=1))
     if name == "kendall":
         from scipy.stats import kendalltau
 
@@ -75,8 +75,8 @@ def metric(name: str, prediction: Values, target: Values) -> Values:
     with np.errstate(invalid="ignore", divide="ignore"):
         if name == "slope":
             return np.asarray((x * y).sum(axis=1) / spread)
-        # Each is scaled before they are multiplied, as SciPy does.
-        return np.clip(((x / np.sqrt(spread)[:, None]) * (y / np.sqrt((y**2).sum(axis=1))[:, None])).sum(axis=1), -1, 1)
+        scaled = (x / np.sqrt(spread)[:, None]) * (y / np.sqrt((y**2).sum(axis=1))[:, None])
+        return np.asarray(np.clip(scaled.sum(axis=1), -1, 1))
 
 
 def estimate(
@@ -227,7 +227,7 @@ def d_prime(
     Examples:
         >>> from resmem_plugin.training.metrics import d_prime
         >>> d_prime([60], [20], [8], [72]).round(2).tolist()
-        [1.91]
+        [1.92]
     """
     require_scipy()
     from scipy.stats import norm
