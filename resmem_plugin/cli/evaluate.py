@@ -146,10 +146,8 @@ def _scored_dataset(options: argparse.Namespace) -> tuple[pd.DataFrame, int]:
     frame.attrs["resmem"] = scorer.provenance.to_record()
     failures = [score for score in scores if not score.ok]
     if failures:
-        first = failures[0]
-        echo_err(
-            f"warning: {len(failures)} of {len(scores)} images failed; the first is {frame['path'][first.index]}: {first.error}"
-        )
+        first, of = failures[0], f"{len(failures)} of {len(scores)}"
+        echo_err(f"warning: {of} images failed; the first is {frame['path'][first.index]}: {first.error}")
     return frame, len(failures)
 
 

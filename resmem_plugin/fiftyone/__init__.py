@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resmem_plugin.fiftyone.compute import compute_memorability
     from resmem_plugin.fiftyone.dataset.run import Summary
+    from resmem_plugin.fiftyone.evaluate import evaluate_memorability
     from resmem_plugin.fiftyone.model import MemorabilityModel
 
-__all__ = ["MemorabilityModel", "Summary", "compute_memorability", "register"]
+__all__ = ["MemorabilityModel", "Summary", "compute_memorability", "evaluate_memorability", "register"]
 
 _LAZY = {
     "MemorabilityModel": "resmem_plugin.fiftyone.model",
     "Summary": "resmem_plugin.fiftyone.dataset.run",
     "compute_memorability": "resmem_plugin.fiftyone.compute",
+    "evaluate_memorability": "resmem_plugin.fiftyone.evaluate",
 }
 
 
 def register(plugin: Any) -> None:
     """Register the operators and the panel with FiftyOne's plugin loader."""
     from resmem_plugin.fiftyone.app import OPERATORS
+    from resmem_plugin.fiftyone.app.metrics import METRICS
     from resmem_plugin.fiftyone.app.panel import MemorabilityPanel
 
-    for component in (*OPERATORS, MemorabilityPanel):
+    for component in (*OPERATORS, *METRICS, MemorabilityPanel):
         plugin.register(component)
 
 

@@ -23,6 +23,9 @@ OPERATORS = [
     "compute_memorability",
     "delete_memorability",
     "memorability_info",
+    "memorability_kendall",
+    "memorability_pearson",
+    "memorability_spearman",
     "select_by_memorability",
     "sort_by_memorability",
 ]
