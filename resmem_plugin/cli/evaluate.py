@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from resmem_plugin.training import Evaluation
 
 _DATASETS = ("lamem", "memcat", "figrim", "things")
-_OUTPUTS = (".json", ".csv")
+_OUTPUTS = (".json", ".csv", ".html")
 _MEMORABILITY = RESULT_COLUMNS[0]
 _SCORE = "score"
 
@@ -44,11 +44,16 @@ def add_command(commands: Any) -> None:
     evaluate.add_argument(
         "--prediction", metavar="COLUMN", default=_MEMORABILITY, help=f"its column of scores (default: {_MEMORABILITY})"
     )
+    evaluate.add_argument(
+        "--path-column", metavar="COLUMN", default="path", help="its column of images, for the report (default: path)"
+    )
     evaluate.add_argument("--group", metavar="COLUMN", help="a column of groups, such as categories, to compare too")
     evaluate.add_argument(
         "--resamples", type=int, default=1000, metavar="N", help="of the bootstrap, for the intervals (default: 1000)"
     )
-    evaluate.add_argument("-o", "--output", metavar="FILE", help="write the figures to a .json or .csv file too")
+    evaluate.add_argument(
+        "-o", "--output", metavar="FILE", help="write a .json or .csv file of the figures, or a report as .html"
+    )
     evaluate.add_argument("--overwrite", action="store_true", help="replace an existing file")
     published = evaluate.add_argument_group("of a published data set")
     published.add_argument("--dataset", choices=_DATASETS, help="which data set the folder holds")
@@ -84,7 +89,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     print(evaluation)
     if options.output is not None:
         with defer_signals():
-            _write(evaluation, options.output)
+            if options.output.lower().endswith(".html"):
+                from resmem_plugin.reports.evaluation import save_evaluation
+
+                images = options.path_column if options.path_column in frame.columns else None
+                title = f"{options.dataset or os.path.basename(options.input)}: {target} and {prediction}"
+                save_evaluation(options.output, evaluation, frame, prediction, target, images=images, title=title)
+            else:
+                _write(evaluation, options.output)
     return int(failed > 0)
 
 
@@ -101,7 +113,7 @@ def _check(options: argparse.Namespace) -> None:
         raise OptionError(f"--resamples must be 0 or more, not {options.resamples}")
     if options.output is not None:
         if os.path.splitext(options.output)[1].lower() not in _OUTPUTS:
-            raise OptionError(f"{options.output} must end in {' or '.join(_OUTPUTS)}")
+            raise OptionError(f"{options.output} must end in {', '.join(_OUTPUTS)}")
         check_file(options.output)
         if os.path.lexists(options.output) and not options.overwrite:
             raise OptionError(f"{options.output} exists: name another file, or use --overwrite")

@@ -32,6 +32,7 @@ class Card:
         image: a path, URL, encoded bytes, PIL image or uint8 array.
         memorability: its score, or NaN.
         error: why it has no score, shown in place of the image; None if it has one.
+        note: shown after its name.
         row: of its table: images are read by row, which for a compressed archive's members is the archive's order.
 
     Examples:
@@ -44,6 +45,7 @@ class Card:
     memorability: float
     error: str | None = None
     row: int = field(default=0, repr=False, compare=False)
+    note: str = field(default="", repr=False, compare=False)
 
 
 class Gallery:
@@ -122,7 +124,7 @@ class Gallery:
 
     def _render(self, template: str) -> str:
         return (
-            _templates()
+            templates()
             .get_template(template)
             .render(title=self.title, figures=self._figures, total=self._total, provenance=self._provenance)
         )
@@ -148,6 +150,7 @@ class _Figure:
     score: str
     thumbnail: str
     error: str | None
+    note: str
 
     @property
     def short_name(self) -> str:
@@ -164,7 +167,7 @@ def _figure(card: Card, reader: ImageReader) -> _Figure:
         except Exception as unreadable:  # shown in its place; the others are shown all the same
             error = str(unreadable)
     score = "–" if math.isnan(card.memorability) else f"{card.memorability:.3f}"
-    return _Figure(describe(card.image), score, thumbnail, error)
+    return _Figure(describe(card.image), score, thumbnail, error, card.note)
 
 
 def _thumbnail(image: Image.Image) -> str:
@@ -177,7 +180,8 @@ def _thumbnail(image: Image.Image) -> str:
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """The templates of this package, which escape what they are given."""
     import jinja2  # here: only a gallery needs it, and commands start faster without
 
     loader = jinja2.PackageLoader("resmem_plugin.reports")

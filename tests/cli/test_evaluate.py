@@ -92,7 +92,7 @@ def test_the_split_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["--dataset", "lamem", "--target", "x"], "--dataset knows its columns"),
         (["--target", "x", "--split", "test"], "--split is for --dataset"),
         (["--target", "x", "--resamples", "-1"], "--resamples must be 0 or more"),
-        (["--target", "x", "-o", "a.txt"], "a.txt must end in .json or .csv"),
+        (["--target", "x", "-o", "a.txt"], "a.txt must end in .json, .csv, .html"),
         (["--target", "x", "-o", "rated.csv"], "rated.csv exists: name another file, or use --overwrite"),
         (["--target", "x"], "no unique column 'memorability': choose from path, hit_rate, kind"),
         (["--target", "hit_rate", "--prediction", "path"], "'path' does not hold numbers"),
