@@ -98,17 +98,22 @@ def verify(weights: WeightsFile) -> None:
     Raises:
         WeightsCorruptError: if it is another one.
     """
-    digest = hashlib.sha256()
-    with open(weights.path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    found = digest.hexdigest()
+    found = sha256_of(weights.path)
     if found != weights.sha256:
         raise WeightsCorruptError(
             f"{weights.path} ({weights.path.stat().st_size:,} bytes) has SHA-256 {found}, not {weights.sha256}: it is "
             f"damaged, truncated, or not the published weights. Install these with `{_REINSTALL}`; to use other "
             f"weights on purpose, give their hash: weights='{weights.path}#sha256={found}'"
         )
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _installed_weights() -> Path:

@@ -1,0 +1,270 @@
+"""`fit_head`: ResMem adapted to one's own ratings by its last layer, in seconds, from 50 to some thousand images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from resmem_plugin.core.atomic import replacing
+from resmem_plugin.core.errors import ImageError, OptionError
+from resmem_plugin.core.images.preprocess import pixels
+from resmem_plugin.core.network.weights import LICENCE, find_weights, sha256_of
+from resmem_plugin.core.scoring.options import ScorerOptions
+from resmem_plugin.core.scoring.scorer import Scorer
+from resmem_plugin.training.evaluation import Evaluation, evaluate
+from resmem_plugin.training.metrics import METRICS
+
+if TYPE_CHECKING:
+    from resmem_plugin.training.metrics import Values
+
+MIN_IMAGES = 20
+_WEIGHT, _BIAS = "fc12.weight", "fc12.bias"
+_PENALTIES = (*np.logspace(-5, 2, 15), np.inf)
+"""Of the ridge regression, as shares of the largest squared singular value; infinite: only the bias is fitted."""
+_FOLDS = 5
+_EXTREME = 0.01  # measured values beyond .01 and .99 are taken for these: their logits are infinite
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """Weights with a last layer of one's own.
+
+    Attributes:
+        weights: the file with its hash, as `Scorer(weights=...)` and `resmem score --weights` take it.
+        evaluation: cross-validated: each image is scored by a layer that was fitted without it.
+        before: the same images, scored by the network as it was.
+        penalty: of the ridge regression, as it was chosen by cross-validation.
+    """
+
+    weights: str
+    evaluation: Evaluation
+    before: Evaluation
+    penalty: float
+
+    def __str__(self) -> str:
+        return f"before\n{self.before}\n\ncross-validated\n{self.evaluation}\n\nweights: {self.weights}"
+
+
+def fit_head(
+    frame: pd.DataFrame,
+    target: Hashable,
+    output: str | os.PathLike[str],
+    *,
+    images: Hashable = "path",
+    options: ScorerOptions | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> FittedHead:
+    """Fit the network's last layer to measured memorability, by ridge regression towards the weights that it has.
+
+    The rest of the network stays, so that its 256 activations are computed once for each image. The regression is in
+    logits; its penalty is chosen by cross-validation, and may be so large that only the bias changes.
+
+    Args:
+        frame: one row for each image.
+        target: its column of what was measured, 0 to 1. Rows without a value, or whose image cannot be read, are left
+            out.
+        output: the .safetensors file to write; a model card is written beside it, as .md.
+        images: its column of images.
+        options: how to compute the activations, in fp32; `weights` are those to start from.
+        resamples: of the evaluations' bootstrap.
+        seed: of the folds and the bootstrap.
+        overwrite: replace existing files.
+
+    Raises:
+        OptionError: for a column that is missing or holds other values, fewer than 20 images, an output that exists or
+            does not end in .safetensors, or another precision than fp32.
+        WeightsError: if the weights to start from cannot be loaded.
+        MissingPackageError: if SciPy is not installed.
+
+    Examples:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from PIL import Image
+        >>> from resmem_plugin import Scorer
+        >>> from resmem_plugin.training.head import fit_head
+        >>> photo = Image.open("coffee.png")
+        >>> parts = [np.asarray(photo.crop((x, 0, x + 300, 300))) for x in range(0, 240, 8)]
+        >>> frame = pd.DataFrame({"image": parts, "hit_rate": np.linspace(0.5, 0.9, len(parts))})
+        >>> fitted = fit_head(frame, "hit_rate", "mine.safetensors", images="image")
+        >>> fitted.evaluation.mse.value < fitted.before.mse.value
+        True
+        >>> Scorer(weights=fitted.weights).provenance.weights == fitted.weights[-64:]
+        True
+    """
+    from safetensors.torch import save_file
+
+    from resmem_plugin.core.network.pretrained import load_weights
+
+    options = options or ScorerOptions()
+    _check(frame, target, images, output, options, overwrite=overwrite)
+    options = replace(options, precision="fp32")
+    parent = find_weights(options.weights)
+    state = dict(load_weights(parent))
+    known = np.append(state[_WEIGHT].double().numpy()[0], state[_BIAS].double().numpy())
+    measured = pd.to_numeric(frame[target]).to_numpy(np.float64, na_value=np.nan)
+    activations = embed(Scorer.of(options), frame[images].tolist())
+    used = np.isfinite(measured) & np.isfinite(activations).all(axis=1)
+    if used.sum() < MIN_IMAGES:
+        raise OptionError(
+            f"{int(used.sum())} of {len(frame)} images can be read and have a value in {target!r}, and {MIN_IMAGES} "
+            "are needed at least"
+        )
+    x, y = activations[used].astype(np.float64), measured[used]
+    columns = {"before": _scores(x, known), "after": cross_validated(x, y, known, seed=seed), "measured": y}
+    predicted = pd.DataFrame({"path": frame[images].to_numpy(object)[used], **columns})
+    predicted.attrs = {**frame.attrs, "resmem": {"weights": parent.sha256}}
+    layer, penalty = fit_layer(x, y, known, seed=seed)
+    before, after = (
+        evaluate(predicted, name, "measured", resamples=resamples, seed=seed) for name in ("before", "after")
+    )
+
+    state[_WEIGHT] = state[_WEIGHT].new_tensor(layer[None, :-1])
+    state[_BIAS] = state[_BIAS].new_tensor(layer[-1:])
+    with replacing(output) as unfinished:
+        save_file(state, unfinished, {"parent": parent.sha256, "licence": LICENCE})
+    fitted = FittedHead(f"{os.fspath(output)}#sha256={sha256_of(output)}", after, before, penalty)
+    with replacing(_card_path(output)) as unfinished:
+        unfinished.write_text(_card(fitted, parent.sha256, len(frame) - int(used.sum())), encoding="utf-8")
+    return fitted
+
+
+def embed(scorer: Scorer, images: Sequence[object]) -> npt.NDArray[np.float32]:
+    """The activations (N, 256) of the last hidden layer; NaN for an image that cannot be read."""
+    batch_size = scorer.batch_size or scorer.engine.batch_size
+    found = []
+    with ThreadPoolExecutor(scorer.num_workers) as threads:
+        prepared = threads.map(lambda image: _prepare(scorer, image), images)
+        while batch := list(islice(prepared, batch_size)):
+            shown = [image for image in batch if image is not None]
+            rows: Iterator[Any] = iter(scorer.engine.embed(np.stack(shown)) if shown else ())
+            found += [None if image is None else next(rows) for image in batch]
+    size = next((len(row) for row in found if row is not None), 0)
+    return np.array([np.full(size, np.nan) if row is None else row for row in found], np.float32).reshape(-1, size)
+
+
+def _prepare(scorer: Scorer, image: object) -> npt.NDArray[np.uint8] | None:
+    try:
+        return pixels(scorer.reader.read(image).image)
+    except ImageError:
+        return None
+
+
+def cross_validated(x: Values, y: Values, known: Values, *, seed: int = 0) -> Values:
+    """The score (N,) of each image by a layer that was fitted without it, whose penalty was chosen without it too.
+
+    Args:
+        x: (N, D) activations.
+        y: (N,) measured values, 0 to 1.
+        known: (D + 1,) the layer to stay near to, its bias last.
+        seed: of the folds.
+    """
+    scores = np.empty(len(y))
+    for others, fold in _folds(len(y), seed):
+        scores[fold] = _scores(x[fold], fit_layer(x[others], y[others], known, seed=seed)[0])
+    return scores
+
+
+def fit_layer(x: Values, y: Values, known: Values, *, seed: int = 0) -> tuple[Values, float]:
+    """The layer (D + 1,) that fits best with the penalty that cross-validation chooses, and this penalty."""
+    errors = np.zeros(len(_PENALTIES))
+    for others, fold in _folds(len(y), seed):
+        for number, layer in enumerate(_ridge(x[others], y[others], known)):
+            errors[number] += ((_scores(x[fold], layer) - y[fold]) ** 2).sum()
+    best = int(errors.argmin())
+    return _ridge(x, y, known)[best], float(_PENALTIES[best])
+
+
+def _ridge(x: Values, y: Values, known: Values) -> list[Values]:
+    """The layer for each of the penalties; what is penalised is the difference from the known one."""
+    clipped = np.clip(y, _EXTREME, 1 - _EXTREME)
+    missing = np.log(clipped / (1 - clipped)) - x @ known[:-1]
+    left, sizes, right = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    projected = left.T @ (missing - missing.mean())
+    largest = max(float(sizes[0]) ** 2, np.finfo(np.float64).tiny)
+    layers = []
+    for penalty in _PENALTIES:
+        weight = known[:-1] + right.T @ (sizes / (sizes**2 + penalty * largest) * projected)
+        bias = missing.mean() - x.mean(axis=0) @ (weight - known[:-1])
+        layers.append(np.append(weight, bias))
+    return layers
+
+
+def _folds(count: int, seed: int) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    order = np.random.default_rng(seed).permutation(count)
+    for fold in np.array_split(order, _FOLDS):
+        yield np.setdiff1d(order, fold), fold
+
+
+def _scores(x: Values, layer: Values) -> Values:
+    return np.asarray(1 / (1 + np.exp(-(x @ layer[:-1] + layer[-1]))))
+
+
+def _check(
+    frame: pd.DataFrame,
+    target: Hashable,
+    images: Hashable,
+    output: str | os.PathLike[str],
+    options: ScorerOptions,
+    *,
+    overwrite: bool,
+) -> None:
+    for name in (target, images):
+        if (frame.columns == name).sum() != 1:
+            raise OptionError(
+                f"the frame has no unique column {name!r}: choose from {', '.join(map(str, frame.columns))}"
+            )
+    try:
+        measured = pd.to_numeric(frame[target])
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"the column {target!r} does not hold numbers ({error}): choose another") from error
+    if measured.min() < 0 or measured.max() > 1:
+        raise OptionError(
+            f"{target!r} holds values from {measured.min():g} to {measured.max():g}, and memorability is 0 to 1: scale "
+            "them"
+        )
+    if options.precision not in ("auto", "fp32"):
+        raise OptionError(f"a layer is fitted in fp32, not in {options.precision}: leave precision out")
+    if not os.fspath(output).endswith(".safetensors"):
+        raise OptionError(f"{os.fspath(output)} must end in .safetensors")
+    for path in (os.fspath(output), _card_path(output)):
+        if os.path.lexists(path) and not overwrite:
+            raise OptionError(f"{path} exists: name another file, or pass overwrite=True")
+
+
+def _card_path(output: str | os.PathLike[str]) -> str:
+    return os.fspath(output).removesuffix(".safetensors") + ".md"
+
+
+def _card(fitted: FittedHead, parent: str, left_out: int) -> str:
+    path, _, sha256 = fitted.weights.rpartition("#sha256=")
+    figures = "\n".join(
+        f"| {name} | {getattr(fitted.evaluation, name)} | {getattr(fitted.before, name)} |" for name in METRICS
+    )
+    caution = f"\n{fitted.before.caution}\n" if fitted.before.caution else ""
+    return f"""# {os.path.basename(path)}
+
+ResMem with its last layer fitted to other ratings, by ridge regression (penalty {fitted.penalty:g}).
+The rest is its parent's.
+
+- SHA-256: `{sha256}`
+- parent: `{parent}`
+- licence: inherited from its parent: {LICENCE}
+- data: {fitted.evaluation.count:,} images; {left_out:,} left out, without a rating or not readable
+
+| | cross-validated, 95 % interval | the parent on the same images |
+|---|---|---|
+{figures}
+{caution}
+Cross-validated: each image was scored by a layer that was fitted without it. Images that are much alike, such as
+several of one scene, make these figures too good.
+"""
