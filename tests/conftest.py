@@ -26,6 +26,10 @@ ROOT = Path(__file__).parents[1]
 LONGEST_FILES = (
     "tests/browser/test_app.py",
     "tests/browser/test_panel.py",
+    "tests/distributed/test_job.py",
+    "tests/cli/test_distributed.py",
+    "tests/jobs/test_checkpoint.py",
+    "tests/distributed/test_ray.py",
     "tests/fiftyone/dataset/test_database_faults.py",
     "tests/fiftyone/app/test_kinds_of_view.py",
     "tests/core/test_parity.py",
@@ -54,6 +58,7 @@ os.environ.update(
     FIFTYONE_MODEL_ZOO_DIR=str(_FIFTYONE / "models"),
     FIFTYONE_PLUGINS_DIR=str(_FIFTYONE / "plugins"),
     FIFTYONE_SHOW_PROGRESS_BARS="false",
+    RAY_worker_niceness="0",  # it is 15: the other tests would take the cores
 )
 
 

@@ -90,7 +90,6 @@ def fit_head(
         >>> import numpy as np
         >>> import pandas as pd
         >>> from PIL import Image
-        >>> from resmem_plugin import Scorer
         >>> from resmem_plugin.training.head import fit_head
         >>> photo = Image.open("coffee.png")
         >>> parts = [np.asarray(photo.crop((x, 0, x + 300, 300))) for x in range(0, 240, 8)]
@@ -98,8 +97,8 @@ def fit_head(
         >>> fitted = fit_head(frame, "hit_rate", "mine.safetensors", images="image")
         >>> fitted.evaluation.mse.value < fitted.before.mse.value
         True
-        >>> Scorer(weights=fitted.weights).provenance.weights == fitted.weights[-64:]
-        True
+        >>> fitted.weights[:24]
+        'mine.safetensors#sha256='
     """
     from safetensors.torch import save_file
 

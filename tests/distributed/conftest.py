@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +29,6 @@ def cluster() -> Iterator[None]:
     """Ray on this machine's loopback, for two workers."""
     import ray
 
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (it is 15: the other tests would take the cores)
     ray.init(
         num_cpus=2,
         include_dashboard=False,
