@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any, cast
@@ -29,7 +28,6 @@ class SlowRed(Red):
 
 def main() -> None:
     cluster, table, path = sys.argv[1:]
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     folder = ShardFolder(path)
     folder.create()
     job = DistributedJob(folder, Cluster(cast("Any", cluster), workers=2))
