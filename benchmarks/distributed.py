@@ -86,7 +86,7 @@ def overhead(images: int, rounds: int) -> None:
     scorer, options = Scorer(device="cpu"), ScorerOptions(device="cpu")
     with (
         tempfile.TemporaryDirectory() as folder,
-        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         made = small(Path(folder) / "photographs")

@@ -22,6 +22,8 @@ _ANSWER_S = 30
 _AHEAD = 2  # lists per worker that are under way
 _MAX_DEATHS = 10  # of workers over one list
 _MAX_RESTARTS = 1000
+_LOST_S = 60  # Dask gives up a worker of a local cluster that does not start again within so long, by default 15
+_CHECK_S = 10
 _IMAGES = "image"
 
 _Key = TypeVar("_Key")
@@ -211,16 +213,21 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
     from distributed import wait as wait_for
 
     address: Any = cluster.address
+    local: Any = None
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": _MAX_DEATHS}))
+        settings = {
+            "distributed.scheduler.allowed-failures": _MAX_DEATHS,
+            "distributed.deploy.lost-worker-timeout": _LOST_S,
+        }
+        stack.enter_context(dask.config.set(settings))
         sharing = None if address else cluster.workers or 1  # a running cluster's workers keep the threads they have
         if address is None:
-            address = stack.enter_context(
+            address = local = stack.enter_context(
                 LocalCluster(
                     n_workers=cluster.workers or 1,
                     threads_per_worker=1,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     protocol="tcp",
                 )
             )
@@ -233,8 +240,14 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
             return client.submit(_score, scorer, images, sharing, pure=False)
 
         def wait(futures: list[Any]) -> tuple[Any, Scored]:
-            done = next(iter(wait_for(futures, return_when="FIRST_COMPLETED").done))
-            return done, done.result()
+            while True:
+                try:
+                    done = next(iter(wait_for(futures, timeout=_CHECK_S, return_when="FIRST_COMPLETED").done))
+                except TimeoutError:  # a worker that was given up is replaced
+                    if local is not None:
+                        local.scale(cluster.workers or 1)
+                else:
+                    return done, done.result()
 
         yield Workers(max(1, len(client.scheduler_info(-1)["workers"])), submit, wait)
 

@@ -18,10 +18,9 @@ from PIL import Image
 from resmem_plugin.distributed.shard_folder import ShardFolder
 from tests.conftest import flat
 from tests.distributed.driver import SHARD_ROWS
+from tests.distributed.processes import kill_a_worker
 
 ROWS, KILLS = 900, 10
-MARKS = {"ray": "ray::_Actor", "dask": "multiprocessing"}
-"""What the command line of a worker holds."""
 
 
 @pytest.fixture
@@ -42,21 +41,6 @@ def start(cluster: str, table: Path, folder: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def kill_a_worker(driver: int, mark: str) -> bool:
-    children = psutil.Process(driver).children(recursive=True)
-    workers = [child for child in children if is_worker(child, mark)]
-    if workers:
-        random.choice(workers).kill()
-    return bool(workers)
-
-
-def is_worker(process: psutil.Process, mark: str) -> bool:
-    with contextlib.suppress(psutil.Error):
-        command = " ".join(process.cmdline())
-        return mark in command and "resource_tracker" not in command
-    return False
 
 
 def shards_in(folder: Path) -> int:
@@ -88,7 +72,7 @@ def test_killed_workers_and_a_killed_driver_change_nothing(cluster: str, table: 
     second = start(cluster, table, folder)
     kills = 0
     while kills < KILLS and wait_for(folder, len(before) + 1 + 2 * kills, second):
-        kills += kill_a_worker(second.pid, MARKS[cluster])
+        kills += kill_a_worker(cluster, second.pid)
         time.sleep(random.uniform(0, 0.3))
     out, err = second.communicate(timeout=120)
     assert second.returncode == 1, err  # some rows fail

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import ray
 import ray.data
@@ -19,6 +17,7 @@ from resmem_plugin import Scorer, ScorerOptions
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.distributed.ray import score_dataset
 from tests.conftest import flat
+from tests.distributed.processes import kill_a_worker
 from tests.models import Red
 
 pytestmark = [pytest.mark.usefixtures("cluster")]
@@ -82,7 +81,7 @@ def test_a_worker_that_is_killed_loses_and_repeats_no_row(tmp_path: Path) -> Non
         ids += batch["id"].tolist()
         failed += int(batch["memorability"].isna().sum())
         if killed < 3:
-            killed += kill_a_worker()
+            killed += kill_a_worker("ray data")
     assert killed
     assert sorted(ids) == list(range(4000))
     assert failed == len(range(0, 4000, 7))
@@ -113,13 +112,3 @@ def test_a_worker_that_runs_out_of_memory_while_loading_is_replaced(tmp_path: Pa
     assert not marker.exists()
     assert scored["memorability"].tolist() == pytest.approx([0.2] * 10)
     assert ray.data.DataContext.get_current().max_consecutive_actor_init_deaths == before
-
-
-def kill_a_worker() -> bool:
-    """Kill one of the processes that score."""
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "MapWorker" in " ".join(process.cmdline()):
-                process.kill()
-                return True
-    return False
