@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_RECORDED = frozenset(("package_version",))
+_RECORDED = frozenset(("package_version", "parent"))
 _RECORDED_IN_FP32 = _RECORDED | {"engine", "device"}
 
 
@@ -39,6 +39,7 @@ class Provenance:
         package_version: version of resmem-plugin.
         calibration: id of the images that int8 was calibrated on; None in other precisions.
         load_truncated: True if Pillow was told to fill up truncated files (`PIL.ImageFile.LOAD_TRUNCATED_IMAGES`).
+        parent: SHA-256 of the weights that these were trained from, or what they were; None if the file does not say.
         device: type of the device: "cpu", "cuda" or "mps"; None where an earlier version did not record it.
 
     Examples:
@@ -61,6 +62,7 @@ class Provenance:
     calibration: str | None = None
     device: str | None = None
     load_truncated: bool | None = None
+    parent: str | None = None
 
     @property
     def identity(self) -> dict[str, str | bool]:

@@ -241,13 +241,13 @@ def _dask(scorer: PartitionScorer, cluster: Cluster) -> Iterator[Workers]:
 
         def wait(futures: list[Any]) -> tuple[Any, Scored]:
             while True:
-                try:
-                    done = next(iter(wait_for(futures, timeout=_CHECK_S, return_when="FIRST_COMPLETED").done))
-                except TimeoutError:  # a worker that was given up is replaced
-                    if local is not None:
-                        local.scale(cluster.workers or 1)
-                else:
-                    return done, done.result()
+                with contextlib.suppress(TimeoutError):
+                    finished = wait_for(futures, timeout=_CHECK_S, return_when="FIRST_COMPLETED").done
+                    break
+                if local is not None:  # a worker that was given up is replaced
+                    local.scale(cluster.workers or 1)
+            done = next(iter(finished))
+            return done, done.result()
 
         yield Workers(max(1, len(client.scheduler_info(-1)["workers"])), submit, wait)
 

@@ -13,23 +13,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import ImageError, OptionError
 from resmem_plugin.core.images.preprocess import pixels
-from resmem_plugin.core.network.weights import LICENCE, find_weights, sha256_of
+from resmem_plugin.core.network.weights import find_weights, licence_of
 from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.training.evaluation import Evaluation, evaluate
-from resmem_plugin.training.metrics import METRICS
+from resmem_plugin.training.rated import check_rated, require_enough
+from resmem_plugin.training.weights_file import Parent, check_output, figures_table, save_card, save_weights
 
 if TYPE_CHECKING:
     from resmem_plugin.training.metrics import Values
 
-MIN_IMAGES = 20
 _WEIGHT, _BIAS = "fc12.weight", "fc12.bias"
 _PENALTIES = (*np.logspace(-5, 2, 15), np.inf)
 """Of the ridge regression, as shares of the largest squared singular value; infinite: only the bias is fitted."""
 _FOLDS = 5
+_CROSS_VALIDATED = (
+    "Cross-validated: each image was scored by a layer that was fitted without it. Images that are much alike, such as "
+    "several of one scene, make these figures too good."
+)
 _EXTREME = 0.01  # measured values beyond .01 and .99 are taken for these: their logits are infinite
 
 
@@ -90,7 +93,7 @@ def fit_head(
         >>> import numpy as np
         >>> import pandas as pd
         >>> from PIL import Image
-        >>> from resmem_plugin.training.head import fit_head
+        >>> from resmem_plugin.training import fit_head
         >>> photo = Image.open("coffee.png")
         >>> parts = [np.asarray(photo.crop((x, 0, x + 300, 300))) for x in range(0, 240, 8)]
         >>> frame = pd.DataFrame({"image": parts, "hit_rate": np.linspace(0.5, 0.9, len(parts))})
@@ -100,28 +103,26 @@ def fit_head(
         >>> fitted.weights[:24]
         'mine.safetensors#sha256='
     """
-    from safetensors.torch import save_file
 
     from resmem_plugin.core.network.pretrained import load_weights
 
     options = options or ScorerOptions()
-    _check(frame, target, images, output, options, overwrite=overwrite)
+    if options.precision not in ("auto", "fp32"):
+        raise OptionError(f"a layer is fitted in fp32, not in {options.precision}: leave precision out")
+    rated = check_rated(frame, target, images)
+    check_output(output, overwrite=overwrite)
     options = replace(options, precision="fp32")
-    parent = find_weights(options.weights)
-    state = dict(load_weights(parent))
+    weights = find_weights(options.weights)
+    parent = Parent(weights.sha256, licence_of(weights))
+    state = dict(load_weights(weights))
     known = np.append(state[_WEIGHT].double().numpy()[0], state[_BIAS].double().numpy())
-    measured = pd.to_numeric(frame[target]).to_numpy(np.float64, na_value=np.nan)
-    activations = embed(Scorer.of(options), frame[images].tolist())
-    used = np.isfinite(measured) & np.isfinite(activations).all(axis=1)
-    if used.sum() < MIN_IMAGES:
-        raise OptionError(
-            f"{int(used.sum())} of {len(frame)} images can be read and have a value in {target!r}, and {MIN_IMAGES} "
-            "are needed at least"
-        )
-    x, y = activations[used].astype(np.float64), measured[used]
+    activations = embed(Scorer.of(options), rated.images)
+    used = np.isfinite(rated.measured) & np.isfinite(activations).all(axis=1)
+    require_enough(int(used.sum()), len(frame), target)
+    x, y = activations[used].astype(np.float64), rated.measured[used]
     columns = {"before": _scores(x, known), "after": cross_validated(x, y, known, seed=seed), "measured": y}
     predicted = pd.DataFrame({"path": frame[images].to_numpy(object)[used], **columns})
-    predicted.attrs = {**frame.attrs, "resmem": {"weights": parent.sha256}}
+    predicted.attrs = {**frame.attrs, "resmem": {"weights": parent.name}}
     layer, penalty = fit_layer(x, y, known, seed=seed)
     before, after = (
         evaluate(predicted, name, "measured", resamples=resamples, seed=seed) for name in ("before", "after")
@@ -129,11 +130,16 @@ def fit_head(
 
     state[_WEIGHT] = state[_WEIGHT].new_tensor(layer[None, :-1])
     state[_BIAS] = state[_BIAS].new_tensor(layer[-1:])
-    with replacing(output) as unfinished:
-        save_file(state, unfinished, {"parent": parent.sha256, "licence": LICENCE})
-    fitted = FittedHead(f"{os.fspath(output)}#sha256={sha256_of(output)}", after, before, penalty)
-    with replacing(_card_path(output)) as unfinished:
-        unfinished.write_text(_card(fitted, parent.sha256, len(frame) - int(used.sum())), encoding="utf-8")
+    fitted = FittedHead(save_weights(state, output, parent), after, before, penalty)
+    save_card(
+        fitted.weights,
+        parent,
+        f"ResMem with its last layer fitted to {target!r} by ridge regression (penalty {penalty:g}). The rest is its "
+        "parent's.",
+        {"data": f"{after.count:,} images; {len(frame) - after.count:,} left out, without a value or not readable"},
+        f"{figures_table('cross-validated', after, before)}\n\n{_CROSS_VALIDATED}",
+        before.caution,
+    )
     return fitted
 
 
@@ -206,64 +212,3 @@ def _folds(count: int, seed: int) -> Iterator[tuple[npt.NDArray[np.intp], npt.ND
 
 def _scores(x: Values, layer: Values) -> Values:
     return np.asarray(1 / (1 + np.exp(-(x @ layer[:-1] + layer[-1]))))
-
-
-def _check(
-    frame: pd.DataFrame,
-    target: Hashable,
-    images: Hashable,
-    output: str | os.PathLike[str],
-    options: ScorerOptions,
-    *,
-    overwrite: bool,
-) -> None:
-    for name in (target, images):
-        if (frame.columns == name).sum() != 1:
-            raise OptionError(
-                f"the frame has no unique column {name!r}: choose from {', '.join(map(str, frame.columns))}"
-            )
-    try:
-        measured = pd.to_numeric(frame[target])
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"the column {target!r} does not hold numbers ({error}): choose another") from error
-    if measured.min() < 0 or measured.max() > 1:
-        raise OptionError(
-            f"{target!r} holds values from {measured.min():g} to {measured.max():g}, and memorability is 0 to 1: scale "
-            "them"
-        )
-    if options.precision not in ("auto", "fp32"):
-        raise OptionError(f"a layer is fitted in fp32, not in {options.precision}: leave precision out")
-    if not os.fspath(output).endswith(".safetensors"):
-        raise OptionError(f"{os.fspath(output)} must end in .safetensors")
-    for path in (os.fspath(output), _card_path(output)):
-        if os.path.lexists(path) and not overwrite:
-            raise OptionError(f"{path} exists: name another file, or pass overwrite=True")
-
-
-def _card_path(output: str | os.PathLike[str]) -> str:
-    return os.fspath(output).removesuffix(".safetensors") + ".md"
-
-
-def _card(fitted: FittedHead, parent: str, left_out: int) -> str:
-    path, _, sha256 = fitted.weights.rpartition("#sha256=")
-    figures = "\n".join(
-        f"| {name} | {getattr(fitted.evaluation, name)} | {getattr(fitted.before, name)} |" for name in METRICS
-    )
-    caution = f"\n{fitted.before.caution}\n" if fitted.before.caution else ""
-    return f"""# {os.path.basename(path)}
-
-ResMem with its last layer fitted to other ratings, by ridge regression (penalty {fitted.penalty:g}).
-The rest is its parent's.
-
-- SHA-256: `{sha256}`
-- parent: `{parent}`
-- licence: inherited from its parent: {LICENCE}
-- data: {fitted.evaluation.count:,} images; {left_out:,} left out, without a rating or not readable
-
-| | cross-validated, 95 % interval | the parent on the same images |
-|---|---|---|
-{figures}
-{caution}
-Cross-validated: each image was scored by a layer that was fitted without it. Images that are much alike, such as
-several of one scene, make these figures too good.
-"""

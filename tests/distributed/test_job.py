@@ -43,14 +43,14 @@ def start(cluster: str, table: Path, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def shards_in(folder: Path) -> int:
-    return len([path for path in folder.glob("*.parquet") if not path.name.startswith(".")])
+def shards_in(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.parquet") if not path.name.startswith(".")]  # those are unfinished
 
 
 def wait_for(folder: Path, count: int, run: subprocess.Popen[str]) -> bool:
     """Wait until there are so many shards; False if the run ended before."""
     while run.poll() is None:
-        if shards_in(folder) >= count:
+        if len(shards_in(folder)) >= count:
             return True
         time.sleep(0.02)
     return False
@@ -67,7 +67,7 @@ def test_killed_workers_and_a_killed_driver_change_nothing(cluster: str, table: 
         with contextlib.suppress(psutil.Error):
             child.kill()
     first.communicate(timeout=120)
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in shards_in(folder)}
 
     second = start(cluster, table, folder)
     kills = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_the_file_scores_as_it_was_fitted(
     found = [score.memorability for score in Scorer(device="cpu", engine="pytorch", weights=fitted.weights).score(some)]
     with safetensors.safe_open(output, "np") as file:
         layer = np.append(file.get_tensor("fc12.weight")[0], file.get_tensor("fc12.bias")).astype(np.float64)
-        assert file.metadata()["parent"] == PUBLISHED_SHA256
+        assert json.loads(file.metadata()["trained_from"])["parent"] == PUBLISHED_SHA256
     logits = embed(scorer, some).astype(np.float64) @ layer[:-1] + layer[-1]
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), atol=1e-5)
 

@@ -89,15 +89,29 @@ class ResMemNetwork(nn.Module):
             >>> model.embed(torch.zeros(2, 3, 227, 227)).shape
             torch.Size([2, 256])
         """
-        trunk = torch.cat([self._convolutions(x), self.features(x)], dim=1)
-        with torch.autocast(x.device.type, enabled=False):
-            x = self.drp6(F.relu(self.fc6(trunk.to(self.fc6.weight.dtype))))
+        return self.embed_branches(self.convolutions(x), self.features(x))
+
+    def embed_branches(self, convolved: Tensor, logits: Tensor) -> Tensor:
+        """`embed` from the outputs of both branches: (B, 9216) and the ResNet's (B, 1000) -> (B, 256).
+
+        Examples:
+            >>> import torch
+            >>> from resmem_plugin import ResMem
+            >>> model = ResMem(pretrained=True).eval()
+            >>> x = torch.zeros(2, 3, 227, 227)
+            >>> model.embed_branches(model.convolutions(x), model.features(x)).shape
+            torch.Size([2, 256])
+        """
+        trunk = torch.cat([convolved, logits], dim=1)
+        with torch.autocast(trunk.device.type, enabled=False):
+            x: Tensor = self.drp6(F.relu(self.fc6(trunk.to(self.fc6.weight.dtype))))
             x = self.drp8(F.relu(self.fc7(x)))
             for layer in (self.fc8, self.fc9, self.fc10, self.fc11):
                 x = F.relu(layer(x))
         return x
 
-    def _convolutions(self, x: Tensor) -> Tensor:
+    def convolutions(self, x: Tensor) -> Tensor:
+        """The branch beside the ResNet: (B, 3, 227, 227) -> (B, 9216)."""
         x = _pool_and_normalise(F.relu(self.conv1(x)))
         x = _pool_and_normalise(F.relu(self.conv2(x)))
         for layer in (self.conv3, self.conv4, self.conv5):

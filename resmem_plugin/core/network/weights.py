@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+import safetensors
 
 from resmem_plugin.core import settings
 from resmem_plugin.core.cache.folder import cache_folder
@@ -24,6 +27,12 @@ LICENCE = (
     "University of Chicago ResMem Non-commercial License: research and other non-commercial use only; "
     "its text is in the `resmem` distribution"
 )
+
+TRAINED_FROM = "trained_from"
+"""In the metadata of a safetensors file that was trained here: JSON with "parent" and "licence".
+
+It is one entry, as safetensors writes several in any order, and the same weights are to have the same hash.
+"""
 
 _INSTALL = 'pip install "resmem-plugin[weights]"'
 _REINSTALL = "pip install --force-reinstall --no-deps resmem==1.1.6"
@@ -50,6 +59,27 @@ class WeightsFile:
     def cached(self) -> Path:
         """The path of the converted copy, which may not exist yet."""
         return cache_folder() / f"weights-{self.sha256}.safetensors"
+
+
+def parent_of(weights: WeightsFile) -> str | None:
+    """Which weights a file was trained from; None if it does not say, as only files that were trained here do."""
+    return _trained_from(weights).get("parent")
+
+
+def licence_of(weights: WeightsFile) -> str | None:
+    """The licence of weights; None for those that were trained here from nobody else's."""
+    return _trained_from(weights).get("licence", LICENCE)
+
+
+def _trained_from(weights: WeightsFile) -> dict[str, str | None]:
+    if weights.path.suffix != ".safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(weights.path, framework="numpy") as file:
+            found = json.loads((file.metadata() or {}).get(TRAINED_FROM, "{}"))
+    except (OSError, ValueError, safetensors.SafetensorError):  # whoever loads it says so
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def find_weights(path: str | os.PathLike[str] | None = None) -> WeightsFile:

@@ -131,8 +131,8 @@ def reader_of(options: ScorerOptions) -> ImageReader:
     )
 
 
-def provenance_of(options: ScorerOptions, engine: EngineInfo) -> Provenance:
-    """The provenance of the scores of an engine under these options."""
+def provenance_of(options: ScorerOptions, engine: EngineInfo, parent: str | None = None) -> Provenance:
+    """The provenance of the scores of an engine under these options, whose weights were trained from a parent's."""
     on_device = jpeg_decoder(engine, options.decode, exif_transpose=options.exif_transpose) is not None
     return Provenance(
         weights=engine.weights,
@@ -145,6 +145,7 @@ def provenance_of(options: ScorerOptions, engine: EngineInfo) -> Provenance:
         calibration=engine.calibration,
         device=engine.device_type,
         load_truncated=True if ImageFile.LOAD_TRUNCATED_IMAGES else None,
+        parent=parent,
     )
 
 

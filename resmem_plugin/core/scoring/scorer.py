@@ -15,7 +15,7 @@ from resmem_plugin.core.engines.loading import engine_for_model, load_engine, pi
 from resmem_plugin.core.engines.resolve import choose
 from resmem_plugin.core.errors import OptionError, ResMemError, ScoringError, WeightsCorruptError
 from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe, iterable_of_images, require_files
-from resmem_plugin.core.network.weights import find_weights
+from resmem_plugin.core.network.weights import find_weights, parent_of
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scores import Score
 from resmem_plugin.core.scoring import pipeline
@@ -118,6 +118,7 @@ class Scorer:
         self._calibrating = threading.Lock()
         self._engine: Engine | None = None
         self._model: Model | None = None
+        self._parent: str | None = None
         if model is not None:
             if options.engine not in ("auto", "pytorch"):
                 raise OptionError(f"a model of your own runs with PyTorch: leave engine={options.engine!r} out")
@@ -132,6 +133,7 @@ class Scorer:
             raise WeightsCorruptError(
                 f"pickled with the weights {weights_id}, not {self._weights.path}: install the same weights here"
             )
+        self._parent = parent_of(self._weights)
         self._choice = choose(options.engine, options.device, options.precision)
         if options.precision != "int8":
             self._engine = load_engine(self._weights, self._choice)
@@ -184,7 +186,7 @@ class Scorer:
         Raises:
             OptionError: before int8 has been calibrated.
         """
-        return provenance_of(self.options, self.engine)
+        return provenance_of(self.options, self.engine, self._parent)
 
     def score(
         self,

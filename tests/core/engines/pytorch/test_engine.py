@@ -28,6 +28,7 @@ def paths(photos: dict[str, Path]) -> list[Path]:
 
 
 @pytest.mark.weights
+@pytest.mark.filterwarnings("ignore:this processor has no bfloat16:UserWarning")
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 1e-2), ("fp16", 2e-3)])
 def test_half_precision_stays_near_fp32(scorer: Scorer, paths: list[Path], precision: str, tolerance: float) -> None:
     exact = [score.memorability for score in scorer.score(paths[:3])]
