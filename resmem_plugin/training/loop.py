@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -132,12 +133,21 @@ def fit(
             enable_model_summary=False,
             enable_progress_bar=sys.stderr.isatty() if progress is None else progress,
         )
+        if trainer.logger is not None:
+            trainer.logger.log_hyperparams(asdict(options))
         interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(module, data, ckpt_path=last if os.path.exists(last) else None, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C, which it goes on to ignore
+        except SystemExit as end:  # what Lightning makes of Ctrl-C, which it goes on to ignore
             signal.signal(signal.SIGINT, interrupt)
-            raise KeyboardInterrupt from None
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise end.__context__ from None
+            raise
+        finally:
+            if options.logger == "wandb":
+                import wandb
+
+                wandb.finish()
     reached = torch.load(last, map_location="cpu", weights_only=True)
     return reached["best"], reached["history"]
 
@@ -190,7 +200,7 @@ def _logger(options: TrainingOptions, folder: str) -> Any:
             from pytorch_lightning.loggers import WandbLogger
 
             mode = os.environ.get("WANDB_MODE", "offline")
-            return WandbLogger(save_dir=folder, offline=mode == "offline", project="resmem")
+            return WandbLogger(save_dir=folder, offline=mode == "offline", project="resmem", anonymous=None)
     except ModuleNotFoundError as error:
         extra = "sweep" if options.logger == "tensorboard" else "wandb"
         raise MissingPackageError(

@@ -15,6 +15,7 @@ import pandas as pd
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import MissingPackageError, OptionError
 from resmem_plugin.core.scoring.options import ScorerOptions, reader_of
+from resmem_plugin.reports.sweep import save_sweep_picture
 from resmem_plugin.training.config import TrainingConfig
 from resmem_plugin.training.finetuning import save_trained
 from resmem_plugin.training.options import TrainingOptions
@@ -130,6 +131,7 @@ def sweep(
             shared.release()
     remove_temporary(folder)
     found = _result(folder, config, shared.study)
+    save_sweep_picture(os.path.join(folder, "sweep.png"), found.trials)
     if found.best is None and failures:
         raise failures[-1]
     return found
