@@ -9,15 +9,24 @@ if TYPE_CHECKING:
     from resmem_plugin.fiftyone.compute import compute_memorability
     from resmem_plugin.fiftyone.dataset.run import Summary
     from resmem_plugin.fiftyone.evaluate import evaluate_memorability
+    from resmem_plugin.fiftyone.fine_tune import fine_tune_memorability
     from resmem_plugin.fiftyone.model import MemorabilityModel
 
-__all__ = ["MemorabilityModel", "Summary", "compute_memorability", "evaluate_memorability", "register"]
+__all__ = [
+    "MemorabilityModel",
+    "Summary",
+    "compute_memorability",
+    "evaluate_memorability",
+    "fine_tune_memorability",
+    "register",
+]
 
 _LAZY = {
     "MemorabilityModel": "resmem_plugin.fiftyone.model",
     "Summary": "resmem_plugin.fiftyone.dataset.run",
     "compute_memorability": "resmem_plugin.fiftyone.compute",
     "evaluate_memorability": "resmem_plugin.fiftyone.evaluate",
+    "fine_tune_memorability": "resmem_plugin.fiftyone.fine_tune",
 }
 
 

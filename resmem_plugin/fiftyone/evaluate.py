@@ -10,7 +10,7 @@ import pandas as pd
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.dataset.names import check_field_name
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, PROVENANCE_INFO, root_dataset
-from resmem_plugin.fiftyone.dataset.views import class_paths, resolve_field
+from resmem_plugin.fiftyone.dataset.views import class_paths, number_path, resolve_field
 
 if TYPE_CHECKING:
     from resmem_plugin.training import Evaluation
@@ -62,7 +62,7 @@ def evaluate_memorability(
     from resmem_plugin.training import evaluate
 
     field = resolve_field(samples, memorability_field)
-    columns = {"path": "filepath", "score": field, "target": _number_path(samples, gt_field)}
+    columns = {"path": "filepath", "score": field, "target": number_path(samples, gt_field)}
     if group_field is not None:
         paths = class_paths(samples)
         if group_field not in paths:
@@ -80,16 +80,6 @@ def evaluate_memorability(
     if eval_key is not None:
         _store(samples, eval_key, evaluation, frame, field, gt_field)
     return evaluation
-
-
-def _number_path(samples: Any, name: str) -> str:
-    found = samples.get_field(name)
-    if getattr(found, "document_type", None) is fo.Regression:
-        return f"{name}.value"
-    if not isinstance(found, (fo.FloatField, fo.IntField)):
-        what = "no field" if found is None else f"a {type(found).__name__}"
-        raise OptionError(f"{name!r} is {what}: name a field of numbers or of Regression labels")
-    return name
 
 
 def _check_key(samples: Any, key: str) -> None:

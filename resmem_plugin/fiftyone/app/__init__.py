@@ -2,10 +2,18 @@
 
 from resmem_plugin.fiftyone.app.compute import ComputeMemorability
 from resmem_plugin.fiftyone.app.delete import DeleteMemorability
+from resmem_plugin.fiftyone.app.fine_tune import FineTuneMemorability
 from resmem_plugin.fiftyone.app.info import MemorabilityInfo
 from resmem_plugin.fiftyone.app.select import SelectByMemorability
 from resmem_plugin.fiftyone.app.sort import SortByMemorability
 
 __all__ = ["OPERATORS"]
 
-OPERATORS = (ComputeMemorability, SortByMemorability, SelectByMemorability, MemorabilityInfo, DeleteMemorability)
+OPERATORS = (
+    ComputeMemorability,
+    SortByMemorability,
+    SelectByMemorability,
+    MemorabilityInfo,
+    DeleteMemorability,
+    FineTuneMemorability,
+)

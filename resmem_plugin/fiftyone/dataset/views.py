@@ -54,6 +54,32 @@ def resolve_field(samples: Any, field: str | None) -> str:
     return field
 
 
+def number_paths(samples: Any) -> dict[str, str]:
+    """The fields of numbers, or of Regression labels -> the paths of the numbers."""
+    paths = {}
+    for name, found in samples.get_field_schema().items():
+        if getattr(found, "document_type", None) is fo.Regression:
+            paths[name] = f"{name}.value"
+        elif isinstance(found, (fo.FloatField, fo.IntField)):
+            paths[name] = name
+    return paths
+
+
+def number_path(samples: Any, name: str) -> str:
+    """The path of the numbers of a field, or of a path within an embedded document.
+
+    Raises:
+        OptionError: if it holds none.
+    """
+    found = samples.get_field(name)
+    if getattr(found, "document_type", None) is fo.Regression:
+        return f"{name}.value"
+    if not isinstance(found, (fo.FloatField, fo.IntField)):
+        what = "no field" if found is None else f"a {type(found).__name__}"
+        raise OptionError(f"{name!r} is {what}: name a field of numbers or of Regression labels")
+    return name
+
+
 def class_paths(samples: Any) -> dict[str, str]:
     """The fields that assign classes to samples -> the paths of the class names."""
     paths = {}
