@@ -28,7 +28,7 @@ def upstream_readme() -> Score:
     from PIL import Image
     from resmem import transformer
 
-    model = _upstream()
+    model = upstream_network()
 
     def score(paths: Sequence[str]) -> list[float]:
         with torch.inference_mode():
@@ -43,7 +43,7 @@ def upstream_batches() -> Score:
     from PIL import Image
     from resmem import transformer
 
-    model = _upstream()
+    model = upstream_network()
 
     class Images(torch.utils.data.Dataset[Any]):
         def __init__(self, paths: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ def upstream_fiftyone() -> Score:
     from resmem import transformer
 
     fo.config.show_progress_bars = False
-    model = _upstream()
+    model = upstream_network()
 
     class Upstream(fom.TorchModelMixin, fom.Model):  # type: ignore[misc,unused-ignore]
         media_type = "image"
@@ -95,7 +95,8 @@ def upstream_fiftyone() -> Score:
     return score
 
 
-def _upstream() -> Any:
+def upstream_network() -> Any:
+    """Upstream's network with the published weights."""
     from resmem import ResMem
 
     model = ResMem(pretrained=True)
@@ -156,9 +157,14 @@ def main(name: str, calibration: str, paths: Sequence[str]) -> None:
             upstream_fiftyone()(paths)
     else:
         variants(calibration or None, fast=True)[name]()(paths)
-    status = Path("/proc/self/status").read_text()  # not getrusage: it knows the parent's peak too
-    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), flush=True)
+    print(peak_memory_kb(), flush=True)
     os._exit(0)
+
+
+def peak_memory_kb() -> int:
+    """The peak resident memory of this process."""
+    status = Path("/proc/self/status").read_text()  # not getrusage: it knows the parent's peak too
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 if __name__ == "__main__":
