@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from examples.demo import photographs
 from benchmarks.variants import peak_memory_kb
+from examples.demo import photographs
 from resmem_plugin.training import fine_tune, fit_head
 
 RATE, MOMENTUM = 1e-5, 0.9

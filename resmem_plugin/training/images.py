@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -16,9 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from resmem_plugin.core.atomic import replacing
-from resmem_plugin.core.errors import ImageError
+from resmem_plugin.core.errors import ImageError, OptionError
 from resmem_plugin.core.images.preprocess import CENTER_CROP, INPUT_SIZE, RESIZED
-from resmem_plugin.core.images.reader import ImageReader, to_rgb
+from resmem_plugin.core.images.reader import ImageReader
 from resmem_plugin.core.network.resnet import ResNet152
 from resmem_plugin.core.scoring.options import available_cores
 from resmem_plugin.core.scoring.progress import ProgressOption, reporting
@@ -38,9 +39,13 @@ def keep_pixels(
     """Decode every image once, into a file that is mapped: (N, 256, 256, 3), 0.2 MB each; and why some cannot be read.
 
     A file that was completed before is used again.
+
+    Raises:
+        OptionError: if the disk is too small for it.
     """
     path, done = os.path.join(folder, "images.npy"), os.path.join(folder, "images.json")
     if not os.path.exists(done):
+        _require_space(folder, len(images) * 3 * RESIZED[0] * RESIZED[1])
         kept = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), *RESIZED, 3))
         failures = {}
         with ThreadPoolExecutor(available_cores()) as threads, reporting(progress, len(images)) as report:
@@ -58,8 +63,7 @@ def keep_pixels(
 
 def _read(reader: ImageReader, image: object) -> tuple[Pixels | None, str | None]:
     try:
-        with reader.read(image).image as opened:
-            return np.asarray(to_rgb(opened).resize(RESIZED, Image.Resampling.BILINEAR)), None
+        return np.asarray(reader.read(image).image.resize(RESIZED, Image.Resampling.BILINEAR)), None
     except ImageError as error:
         return None, str(error)
 
@@ -86,6 +90,8 @@ def keep_logits(
     if os.path.exists(done):
         with open(done, encoding="utf-8") as file:
             finished = int(json.load(file))
+    if not finished:
+        _require_space(os.path.dirname(path), 4 * int(np.prod(shape)))
     kept = np.lib.format.open_memmap(f"{path}.npy", "r+" if finished else "w+", np.float32, shape)
     with reporting(progress, len(rows)) as report:
         for start in range(0, len(rows), chunk):
@@ -216,6 +222,16 @@ def validation_loader(
     """Batches of one device's share of these rows, in their order."""
     share = Batches(rows[rank::devices], batch_size, seed=None)
     return ResumableLoader(data, sampler=share, batch_size=None)
+
+
+def _require_space(folder: str, needed: int) -> None:
+    """A mapped file on a full disk would end the process."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OptionError(
+            f"the pixels of the images need {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} are free: make "
+            "room, or write the weights to another disk"
+        )
 
 
 def _write_json(path: str, content: object) -> None:

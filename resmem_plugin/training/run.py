@@ -108,10 +108,11 @@ class TrainingRun:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise OptionError(f"another process is training in {self.folder}: wait for it, or stop it") from None
-        with lock:
-            lock.release()  # `with` has acquired it once more
+        try:
             self._describe(overwrite=overwrite)
             yield
+        finally:
+            lock.release()
 
     def _describe(self, *, overwrite: bool) -> None:
         path, wanted = os.path.join(self.folder, _DESCRIPTION), self._description()
@@ -153,6 +154,7 @@ class TrainingRun:
 
         options, rated, progress = self.options, self.rated, self.progress
         device = accelerator(options.device)
+        require_enough(int(np.isfinite(rated.measured).sum()), len(rated.images), target)
         with filelock.FileLock(os.path.join(self.shared, "images.lock")):
             pixels, failures = keep_pixels(rated.images, self.shared, self.reader, progress)
         if failures:

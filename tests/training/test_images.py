@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from resmem_plugin import ScorerOptions
+from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.images.preprocess import pixels
 from resmem_plugin.core.scoring.options import reader_of
 from resmem_plugin.training.images import Batches, RatedPixels, crop, keep_logits, keep_pixels, training_loader
@@ -95,3 +98,19 @@ def test_outputs_of_a_frozen_resnet_are_computed_once(tmp_path: Path) -> None:
     network.features.fc.bias.data += 1  # which a second computation would show
     again = keep_logits(network.features, "cpu", images, rows, path, mirrored=True, progress=False)
     np.testing.assert_array_equal(again[rows], kept[rows])
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**8)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(OptionError, match=r"need 0\.2 GB in .*, and 0\.1 are free"):
+        keep_pixels(["none.png"] * 1000, str(tmp_path), READER, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_of_the_caller_stay_open(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 4), (9, 9, 9))
+    keep_pixels([image], str(tmp_path), READER, progress=False)
+    assert image.getpixel((0, 0)) == (9, 9, 9)
