@@ -72,9 +72,9 @@ class MemorabilityModule(LightningModule):
         rate = options.learning_rate if options.resnet_learning_rate is None else options.resnet_learning_rate
         groups: list[dict[str, Any]] = [{"params": rest}, *([{"params": resnet, "lr": rate}] if resnet else [])]
         if options.optimizer == "adamw":
-            return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+            return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
         return torch.optim.SGD(
-            groups, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
+            groups, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay, fused=True
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
