@@ -32,7 +32,7 @@ OPTIONS = {
     "precision": ("NAME", "fp32, bf16 or fp16 (default: fp32)"),
     "device": ("NAME", "auto, cpu, cuda or mps (default: auto)"),
     "devices": ("N", "how many of them (default: 1)"),
-    "patience": ("N", "epochs without a better rank correlation, after which training ends (default: 5)"),
+    "patience": ("N", "epochs without a better rank correlation, after which training ends, or none (default: 5)"),
     "validation": ("SHARE", "of the images, to validate on where no column says which (default: 0.1)"),
     "seed": ("N", "of the split, the order, the augmentation and the dropout (default: 0)"),
     "checkpoint_minutes": ("N", "what is lost at most if the process is killed (default: 5)"),
@@ -103,12 +103,11 @@ def _train(options: argparse.Namespace) -> int:
             print(fit_head(frame, "memorability", config.output, overwrite=options.overwrite))
             return 0
         training = {**config.training, **chosen}
-        has_splits = config.split is not None or (config.dataset is not None and frame["split"].notna().any())
         tuned = fine_tune(
             frame,
             "memorability",
             config.output,
-            split="split" if has_splits else None,
+            split=config.split_of(frame),
             progress=False if options.quiet else None,
             overwrite=options.overwrite,
             **training,

@@ -27,7 +27,7 @@ class TrainingConfig:
         dataset: which data set the folder holds: "lamem", "memcat", "figrim" or "things".
         target: a table's column of what was measured, 0 to 1.
         images: its column of images.
-        split: its column of splits; None: a share is drawn for validation.
+        split: its column of splits; None: that of a published data set, else a share is drawn for validation.
         output: of a training the .safetensors file, of a sweep a folder.
         training: `TrainingOptions`, by name.
         space: of a sweep, by name of an option: a list of values, or a range as {low: 1e-6, high: 1e-3, log: true}, or
@@ -113,3 +113,8 @@ class TrainingConfig:
             found: pd.DataFrame = getattr(datasets, self.dataset)(self.data)
             return found
         return datasets.manifest(self.data, path=self.images, memorability=self.target, split=self.split)
+
+    def split_of(self, frame: pd.DataFrame) -> str | None:
+        """The column of splits in `frame()`; None if there are none, and a share is to be drawn."""
+        has_splits = self.split is not None or (self.dataset is not None and frame["split"].notna().any())
+        return "split" if has_splits else None

@@ -27,6 +27,9 @@ _CHOICES = {
     "logger": LOGGERS,
 }
 
+_OPTIONAL_NUMBERS = ("resnet_learning_rate", "patience")
+_OPTIONAL = (*_OPTIONAL_NUMBERS, "logger")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
@@ -136,19 +139,23 @@ class TrainingOptions:
         """
         known = {each.name: each.default for each in fields(cls)}
         values: dict[str, Any] = {}
-        for name, value in options.items():
+        for name, given in options.items():
+            value = given
             if name not in known:
                 near = get_close_matches(str(name), known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else f": choose from {', '.join(known)}"
                 raise OptionError(f"there is no training option {name!r}{hint}")
-            values[name] = _number(name, value) if _is_number(name, known[name]) and isinstance(value, str) else value
+            if isinstance(value, str):
+                if value.lower() == "none" and name in _OPTIONAL:
+                    value = None
+                elif _is_number(name, known[name]):
+                    value = _number(name, value)
+            values[name] = value
         return cls(**values)
 
 
 def _is_number(name: str, default: object) -> bool:
-    return name in ("resnet_learning_rate", "patience") or (
-        isinstance(default, (int, float)) and not isinstance(default, bool)
-    )
+    return name in _OPTIONAL_NUMBERS or (isinstance(default, (int, float)) and not isinstance(default, bool))
 
 
 def _number(name: str, text: str) -> float | int:

@@ -110,7 +110,7 @@ def sweep(
     check_space(config.space, config.training)
     folder = os.fspath(output if output is not None else config.output or "sweep")
     frame = config.frame()
-    rated = check_rated(frame, _MEMORABILITY, "path", None if config.split is None else "split")
+    rated = check_rated(frame, _MEMORABILITY, "path", config.split_of(frame))
     fixed = TrainingOptions.of(config.training)
     _open(folder, config, rated)
     total = config.trials if trials is None else trials

@@ -45,3 +45,11 @@ def test_a_data_set_is_read_from_its_folder(tmp_path: Path) -> None:
         TrainingConfig(data=str(tmp_path), dataset="lamem").frame()
     with pytest.raises(OptionError, match="has no unique column 'memorability'"):
         dataclasses.replace(TrainingConfig(data=pd.DataFrame({"path": []}))).frame()
+
+
+def test_splits_of_a_data_set_are_taken() -> None:
+    split, none = pd.DataFrame({"split": ["train", "val"]}), pd.DataFrame({"split": [None, None]})
+    assert TrainingConfig(data="lamem", dataset="lamem").split_of(split) == "split"
+    assert TrainingConfig(data="memcat", dataset="memcat").split_of(none) is None
+    assert TrainingConfig(data="a.csv").split_of(split) is None
+    assert TrainingConfig(data="a.csv", split="fold").split_of(none) == "split"

@@ -42,6 +42,7 @@ def test_what_does_not_fit_is_told(options: dict[str, Any], message: str) -> Non
 def test_numbers_may_be_text_as_yaml_reads_them() -> None:
     options = TrainingOptions.of({"learning_rate": "1e-4", "epochs": "3", "patience": None, "loss": "mse+rank"})
     assert (options.learning_rate, options.epochs, options.patience) == (1e-4, 3, None)
+    assert TrainingOptions.of({"patience": "none"}).patience is None
 
 
 def test_the_defaults_are_the_published_recipe() -> None:
