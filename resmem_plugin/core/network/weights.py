@@ -14,8 +14,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-
 from resmem_plugin.core import settings
 from resmem_plugin.core.cache.folder import cache_folder
 from resmem_plugin.core.errors import WeightsCorruptError, WeightsNotFoundError
@@ -74,6 +72,8 @@ def licence_of(weights: WeightsFile) -> str | None:
 def _trained_from(weights: WeightsFile) -> dict[str, str | None]:
     if weights.path.suffix != ".safetensors":
         return {}
+    import safetensors  # here, so that the plugin's form can say that it is missing
+
     try:
         with safetensors.safe_open(weights.path, framework="numpy") as file:
             found = json.loads((file.metadata() or {}).get(TRAINED_FROM, "{}"))

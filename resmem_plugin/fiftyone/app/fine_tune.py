@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.app.text import code_span
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form, mark_invalid, radio_buttons
 from resmem_plugin.fiftyone.dataset.views import number_path, number_paths, sortable_fields
-from resmem_plugin.fiftyone.fine_tune import fine_tune_memorability
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _METHODS = {"head": "The last layer (about as long as scoring)", "full": "The whole network (hours without a GPU)"}
 _RESNET = {"frozen": "frozen", "layer4": "its last stage", "all": "all of it"}
 
@@ -49,6 +50,8 @@ class FineTuneMemorability(foo.Operator):
             >>> FineTuneMemorability()(dataset, "hit_rate", "mine.safetensors")[:24]
             'mine.safetensors#sha256='
         """
+        from resmem_plugin.fiftyone.fine_tune import fine_tune_memorability
+
         return fine_tune_memorability(samples, gt_field, output, **options).weights
 
     def resolve_input(self, ctx: Any) -> Any:
@@ -86,12 +89,12 @@ class FineTuneMemorability(foo.Operator):
             inputs.int("epochs", default=20, min=1, label="Epochs at most")
             inputs.float("learning_rate", default=1e-4, min=0, label="Learning rate (AdamW)")
             inputs.bool("split_tags", default=False, label="Splits are the tags train, validation and test")
-        output = inputs.str(
-            "output", required=True, label="Weights to write", description="A path that ends in .safetensors"
+        name = inputs.str(
+            "weights_name", required=True, label="Name of the weights", description=f"A file in {_folder()}"
         )
-        problem = _output_problem(ctx.params.get("output"))
+        problem = _name_problem(ctx.params.get("weights_name"))
         if problem:
-            mark_invalid(output, problem)
+            mark_invalid(name, problem)
         inputs.str(
             "memorability_field",
             default=f"{chosen}_predicted" if chosen in fields else None,
@@ -101,15 +104,21 @@ class FineTuneMemorability(foo.Operator):
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Train; returns the weights, and the figures before and after as text."""
-        params = dict(ctx.params)
-        options: dict[str, Any] = {"method": params.get("method", "head")}
+        from resmem_plugin.fiftyone.fine_tune import fine_tune_memorability
+
+        field, name = ctx.params.get("gt_field"), ctx.params.get("weights_name")
+        problem = "choose the field of what people remembered" if not field else _name_problem(name)
+        if problem:
+            raise OptionError(problem)
+        options: dict[str, Any] = {"method": ctx.params.get("method") or "head"}
         if options["method"] == "full":
-            given = ("epochs", "learning_rate", "resnet", "split_tags")
-            options |= {name: params[name] for name in given if name in params}
+            given = {name: ctx.params.get(name) for name in ("epochs", "learning_rate", "resnet", "split_tags")}
+            options |= {name: value for name, value in given.items() if value is not None}
             options["optimizer"] = "adamw"
-        options["memorability_field"] = params.get("memorability_field") or None
-        output = str(Path(params["output"]).expanduser())
-        trained = fine_tune_memorability(ctx.target_view(), params["gt_field"], output, progress=False, **options)
+        options["memorability_field"] = ctx.params.get("memorability_field") or None
+        output = _output(str(name))
+        output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        trained = fine_tune_memorability(ctx.target_view(), field, output, progress=False, **options)
         ctx.ops.reload_dataset()
         before = None if trained.before is None else str(trained.before)
         return {"weights": trained.weights, "before": before, "after": str(trained.evaluation)}
@@ -131,14 +140,23 @@ def _measured_fields(samples: Any) -> list[str]:
     return [name for name in number_paths(samples) if name not in scores and not name.startswith("metadata")]
 
 
-def _output_problem(output: str | None) -> str | None:
-    """Why this cannot be written; None if it can."""
-    from resmem_plugin.training.weights_file import check_output
+def _folder() -> Path:
+    """Where the App's weights go: whoever uses a form may choose a name there, and no path on the server."""
+    import platformdirs  # here, so that the plugin is registered without it
 
-    if not output:
-        return "name the file to write"
-    try:
-        check_output(Path(output).expanduser(), overwrite=False)
-    except OptionError as error:
-        return str(error)
+    return platformdirs.user_data_path("resmem-plugin") / "weights"
+
+
+def _output(name: str) -> Path:
+    return _folder() / f"{name}.safetensors"
+
+
+def _name_problem(name: str | None) -> str | None:
+    """Why weights cannot have this name; None if they can."""
+    if not name:
+        return "name the weights"
+    if not _NAME.fullmatch(name):
+        return "use letters, digits, - and _ alone"
+    if _output(name).exists():
+        return f"there are weights {name!r} already: choose another name"
     return None
