@@ -115,7 +115,7 @@ def test_poor_trials_are_pruned(frame: pd.DataFrame, tmp_path: Path) -> None:
     found = sweep(config(frame, space=space, training=options, trials=14), tmp_path / "sweep")
     pruned = found.trials[found.trials["state"] == "PRUNED"]
     assert len(pruned) >= 1
-    assert all(2 < len(history) < 5 for history in pruned["history"])
+    assert all(len(history) > 2 for history in pruned["history"])  # not before the third epoch
 
 
 def test_another_sweep_does_not_go_on_in_the_folder(frame: pd.DataFrame, tmp_path: Path) -> None:
