@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.images.reader import describe
 from resmem_plugin.training.metrics import Values
 
 MIN_IMAGES = 20
@@ -40,6 +42,15 @@ class RatedImages:
     images: Sequence[object]
     measured: Values
     splits: npt.NDArray[np.object_] | None = None
+
+    @property
+    def digest(self) -> str:
+        """A hash of all three, to tell the data of one run from those of another."""
+        digest = hashlib.sha256(self.measured.tobytes())
+        for image in self.images:
+            digest.update(image.tobytes() if isinstance(image, np.ndarray) else describe(image).encode())
+        digest.update(repr(None if self.splits is None else self.splits.tolist()).encode())
+        return digest.hexdigest()
 
 
 def check_rated(frame: pd.DataFrame, target: Hashable, images: Hashable, split: Hashable | None = None) -> RatedImages:

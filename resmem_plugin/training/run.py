@@ -205,11 +205,7 @@ class TrainingRun:
 
     def _description(self) -> dict[str, Any]:
         options = {name: value for name, value in asdict(self.options).items() if name not in _FREE}
-        digest = hashlib.sha256(self.rated.measured.tobytes())
-        for image in self.rated.images:
-            digest.update(image.tobytes() if isinstance(image, np.ndarray) else describe(image).encode())
-        digest.update(repr(None if self.rated.splits is None else self.rated.splits.tolist()).encode())
-        return {**{name: str(value) for name, value in options.items()}, "images": digest.hexdigest()}
+        return {**{name: str(value) for name, value in options.items()}, "images": self.rated.digest}
 
 
 def remove_temporary(folder: str) -> None:

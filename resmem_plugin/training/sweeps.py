@@ -139,8 +139,7 @@ def sweep(
 
 def _open(folder: str, config: TrainingConfig, rated: RatedImages) -> None:
     """Begin in a folder, or go on with the same sweep."""
-    digest = hashlib.sha256(rated.measured.tobytes()).hexdigest()
-    described = {"space": dict(config.space), "training": dict(config.training), "values": digest}
+    described = {"space": dict(config.space), "training": dict(config.training), "values": rated.digest}
     wanted = json.loads(json.dumps(described, default=str))
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, _DESCRIPTION)
