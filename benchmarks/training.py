@@ -30,6 +30,7 @@ from resmem_plugin.training import fine_tune, fit_head
 
 RATE, MOMENTUM = 1e-5, 0.9
 NOISE = 0.05
+TRAINED = ("last layer", "all but the ResNet", "last layer first, then all but the ResNet")
 KINDS = {"all": "ResNet retrained", "frozen": "ResNet frozen"}
 
 
@@ -140,23 +141,25 @@ def parts(count: int) -> pd.DataFrame:
     return frame
 
 
-def learning(count: int, epochs: int, targets: list[str]) -> None:
+def learning(count: int, epochs: int, targets: list[str], rate: float) -> None:
     """Print what the last layer and the network learn, as shares of what the noise allows."""
     frame = parts(count)
-    held_out = {"last layer": frame, "all but the ResNet": frame[frame["split"] == "test"]}
-    options: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 1e-4, "epochs": epochs, "patience": None}
+    test = frame[frame["split"] == "test"]
+    options: dict[str, Any] = {"optimizer": "adamw", "learning_rate": rate, "epochs": epochs, "patience": None}
     options |= {"split": "split", "resnet": "frozen", "batch_size": 16, "loss": "mse+plcc", "augment": "none"}
-    print(f"{count} images, of which {len(held_out['all but the ResNet'])} for the test; {epochs} epochs\n")
+    print(f"{count} images, of which {len(test)} for the test; {epochs} epochs\n")
     print("| target | trained | before | after | the noise allows | minutes |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for target in targets:
-            for trained, images in held_out.items():
+            for trained in TRAINED:
+                images = frame if trained == "last layer" else test
                 start_s = time.perf_counter()
                 output = Path(folder) / f"{target}-{trained}.safetensors"
                 if trained == "last layer":
                     found: Any = fit_head(frame, f"noisy {target}", output)
                 else:
-                    found = fine_tune(frame, f"noisy {target}", output, progress=False, **options)
+                    first = trained == TRAINED[2]
+                    found = fine_tune(frame, f"noisy {target}", output, progress=False, fit_head_first=first, **options)
                 allowed = images[target].corr(images[f"noisy {target}"], method="spearman")
                 minutes = (time.perf_counter() - start_s) / 60
                 before, after = found.before.spearman, found.evaluation.spearman
@@ -172,12 +175,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--targets", nargs="+", default=["warm", "reversed", "shuffled"])
     options = parser.parse_args()
     if options.what == "step":
         steps(options.batch, options.rounds)
     elif options.what == "learning":
-        learning(options.images, options.epochs, options.targets)
+        learning(options.images, options.epochs, options.targets, options.rate)
     else:
         name, resnet = options.variant
         step = VARIANTS[name](resnet, *batch_of(options.batch))

@@ -40,6 +40,11 @@ OPTIONS = {
 }
 """Of `TrainingOptions`, which checks them: it is not imported before it is needed."""
 
+SWITCHES = {
+    "train_batchnorm": "fit the BatchNorm layers too",
+    "fit_head_first": "fit the last layer by ridge regression before the first epoch",
+}
+
 _YAML = (".yaml", ".yml")
 
 
@@ -51,7 +56,8 @@ def add_commands(commands: Any) -> None:
         description="Train the network on measured memorability. INPUT is a table (.csv, .tsv, .jsonl or .parquet) "
         "with a column of images, a .yaml configuration, or with --dataset a published data set's folder. Weights and "
         "a model card are written; a run that was stopped or killed goes on when the same command is given again.",
-        epilog="For some hundred images: --head, or --resnet frozen --optimizer adamw --learning-rate 1e-4.",
+        epilog="For some hundred images: --head, or --fit-head-first --resnet frozen --optimizer adamw --learning-rate "
+        "1e-4.",
     )
     train.set_defaults(run=_train)
     _add_data(train)
@@ -63,7 +69,8 @@ def add_commands(commands: Any) -> None:
     options = train.add_argument_group("training")
     for name, (metavar, text) in OPTIONS.items():
         options.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
-    options.add_argument("--train-batchnorm", action="store_const", const=True, help="fit the BatchNorm layers too")
+    for name, text in SWITCHES.items():
+        options.add_argument(f"--{name.replace('_', '-')}", action="store_const", const=True, help=text)
 
     sweep = commands.add_parser(
         "sweep",
@@ -91,7 +98,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace) -> int:
     with exit_on_signal():
         from resmem_plugin.training import fine_tune, fit_head
-    chosen = {name: value for name in (*OPTIONS, "train_batchnorm") if (value := getattr(options, name)) is not None}
+    chosen = {name: value for name in (*OPTIONS, *SWITCHES) if (value := getattr(options, name)) is not None}
     if options.head and chosen:
         raise OptionError(f"--head fits one layer: leave --{next(iter(chosen)).replace('_', '-')} out")
     config = _config(options)

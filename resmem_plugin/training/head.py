@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,6 +23,8 @@ from resmem_plugin.training.rated import check_rated, require_enough
 from resmem_plugin.training.weights_file import Parent, check_output, figures_table, save_card, save_weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from resmem_plugin.training.metrics import Values
 
 _WEIGHT, _BIAS = "fc12.weight", "fc12.bias"
@@ -115,7 +117,7 @@ def fit_head(
     weights = find_weights(options.weights)
     parent = Parent(weights.sha256, licence_of(weights))
     state = dict(load_weights(weights))
-    known = np.append(state[_WEIGHT].double().numpy()[0], state[_BIAS].double().numpy())
+    known = last_layer(state)
     activations = embed(Scorer.of(options), rated.images)
     used = np.isfinite(rated.measured) & np.isfinite(activations).all(axis=1)
     require_enough(int(used.sum()), len(frame), target)
@@ -128,8 +130,7 @@ def fit_head(
         evaluate(predicted, name, "measured", resamples=resamples, seed=seed) for name in ("before", "after")
     )
 
-    state[_WEIGHT] = state[_WEIGHT].new_tensor(layer[None, :-1])
-    state[_BIAS] = state[_BIAS].new_tensor(layer[-1:])
+    state |= as_state(layer, state)
     fitted = FittedHead(save_weights(state, output, parent), after, before, penalty)
     save_card(
         fitted.weights,
@@ -162,6 +163,16 @@ def _prepare(scorer: Scorer, image: object) -> npt.NDArray[np.uint8] | None:
         return pixels(scorer.reader.read(image).image)
     except ImageError:
         return None
+
+
+def last_layer(state: Mapping[str, Tensor]) -> Values:
+    """The last layer (D + 1,) in a network's state dict, its bias last."""
+    return np.append(state[_WEIGHT].double().cpu().numpy()[0], state[_BIAS].double().cpu().numpy())
+
+
+def as_state(layer: Values, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """This layer's entries in a state dict like this one."""
+    return {_WEIGHT: like[_WEIGHT].new_tensor(layer[None, :-1]), _BIAS: like[_BIAS].new_tensor(layer[-1:])}
 
 
 def cross_validated(x: Values, y: Values, known: Values, *, seed: int = 0) -> Values:

@@ -178,15 +178,36 @@ def predict(
     device: str,
 ) -> Values:
     """The scores (R,) of these rows."""
+    embedded = _embedded(network, pixels, logits, rows, device)
+    return np.concatenate([network.regress(batch)[:, 0].double().cpu().numpy() for batch in embedded])
+
+
+@torch.inference_mode()
+def embed(
+    network: ResMemNetwork,
+    pixels: npt.NDArray[np.uint8],
+    logits: npt.NDArray[np.float32] | None,
+    rows: npt.NDArray[np.intp],
+    device: str,
+) -> Values:
+    """The activations (R, 256) of the last hidden layer for these rows."""
+    return np.concatenate([batch.double().cpu().numpy() for batch in _embedded(network, pixels, logits, rows, device)])
+
+
+def _embedded(
+    network: ResMemNetwork,
+    pixels: npt.NDArray[np.uint8],
+    logits: npt.NDArray[np.float32] | None,
+    rows: npt.NDArray[np.intp],
+    device: str,
+) -> Iterator[Tensor]:
     network.to(device).eval()
-    data, scores = RatedPixels(pixels, np.zeros(len(pixels)), logits), []
+    data = RatedPixels(pixels, np.zeros(len(pixels)), logits)
     for start in range(0, len(rows), _PREDICTED):
         batch = data[0, rows[start : start + _PREDICTED]]
         x = as_input(batch["images"].to(device))
         known = batch["logits"].to(device) if logits is not None else resnet_logits(network.features, x)
-        found = network.regress(network.embed_branches(network.convolutions(x), known))
-        scores.append(found[:, 0].double().cpu().numpy())
-    return np.concatenate(scores)
+        yield network.embed_branches(network.convolutions(x), known)
 
 
 def _logger(options: TrainingOptions, folder: str) -> Any:

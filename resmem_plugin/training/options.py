@@ -35,7 +35,8 @@ _OPTIONAL = (*_OPTIONAL_NUMBERS, "logger")
 class TrainingOptions:
     """How the network is trained; the defaults are the published recipe: SGD, 1e-5, momentum .9, MSE, all layers.
 
-    That recipe is for some ten thousand images. For some hundred, take `resnet="frozen"` and a larger learning rate.
+    That recipe is for some ten thousand images. For some hundred, take `resnet="frozen"`, `fit_head_first=True` and a
+    larger learning rate.
 
     Attributes:
         start: the weights to begin with: "published", "imagenet" (of the ResNet; the rest is random), "random", or a
@@ -63,6 +64,8 @@ class TrainingOptions:
         devices: how many of them; more than one train by DDP.
         patience: epochs without a better rank correlation on the validation images, after which training ends; None:
             never.
+        fit_head_first: fit the last layer by ridge regression, as `fit_head` does, before the first epoch:
+            training then begins with what the network knows already, and some hundred images are enough.
         validation: share of the images to validate on, where no column of splits says which.
         seed: of the split, the order, the augmentation, the dropout and random weights.
         checkpoint_minutes: how much of the work is lost at most if the process is killed; 0: no step is.
@@ -95,6 +98,7 @@ class TrainingOptions:
     device: str = "auto"
     devices: int = 1
     patience: int | None = 5
+    fit_head_first: bool = False
     validation: float = 0.1
     seed: int = 0
     checkpoint_minutes: float = 5.0
@@ -116,8 +120,9 @@ class TrainingOptions:
             _check_number("patience", self.patience, numbers.Integral, at_least=1)
         if not isinstance(self.validation, numbers.Real) or not 0 < self.validation < 1:
             raise OptionError(f"validation must be a share between 0 and 1, not {self.validation!r}")
-        if not isinstance(self.train_batchnorm, bool):
-            raise OptionError(f"train_batchnorm must be True or False, not {self.train_batchnorm!r}")
+        for name in ("train_batchnorm", "fit_head_first"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.resnet == "frozen" and self.augment == "flip+crop":
             raise OptionError("a frozen ResNet sees each image once, and mirrored: use augment='flip' or 'none'")
         if self.resnet == "frozen" and self.train_batchnorm:

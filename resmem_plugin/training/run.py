@@ -21,6 +21,7 @@ from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import FailedImagesWarning, MissingPackageError, OptionError, warn
 from resmem_plugin.core.images.reader import ImageReader, describe
 from resmem_plugin.core.network.weights import find_weights, licence_of
+from resmem_plugin.training.head import as_state, fit_layer, last_layer
 from resmem_plugin.training.metrics import Values
 from resmem_plugin.training.options import TrainingOptions
 from resmem_plugin.training.rated import RatedImages, require_enough, split_rows
@@ -36,7 +37,7 @@ UNTRAINED = ("imagenet", "random")
 """Weights to start from that know no memorability."""
 
 _DESCRIPTION = "run.json"
-_TEMPORARY = ("images.npy", "images.json", "logits-*.npy", "logits-*.json", "before.npy", "last.ckpt")
+_TEMPORARY = ("images.npy", "images.json", "logits-*.npy", "logits-*.json", "before.npy", "layer.npy", "last.ckpt")
 _FREE = ("checkpoint_minutes", "logger")
 """Options that may change when a run goes on."""
 
@@ -147,7 +148,7 @@ class TrainingRun:
             MissingPackageError: if PyTorch Lightning is not installed.
         """
         try:
-            from resmem_plugin.training.loop import RatedData, accelerator, fit, predict
+            from resmem_plugin.training.loop import RatedData, accelerator, embed, fit, predict
         except ModuleNotFoundError as error:
             raise MissingPackageError(f'training needs {error.name}: pip install "resmem-plugin[train]"') from error
         from resmem_plugin.training.images import keep_logits, keep_pixels
@@ -179,7 +180,15 @@ class TrainingRun:
                 )
         before = np.full(len(pixels), np.nan)
         if options.start not in UNTRAINED:
-            before[held_out] = self._scores_before(lambda: predict(network, pixels, logits, held_out, device))
+            before[held_out] = self._kept("before", lambda: predict(network, pixels, logits, held_out, device))
+        if options.fit_head_first:
+            rows, known = splits["train"], last_layer(network.state_dict())
+
+            def layer() -> Values:
+                activations = embed(network, pixels, logits, rows, device)
+                return fit_layer(activations, rated.measured[rows], known, seed=options.seed)[0]
+
+            network.load_state_dict(as_state(self._kept("layer", layer), network.state_dict()), strict=False)
         data = RatedData(pixels, logits, rated.measured, splits, options)
         state, history = fit(network, data, self.folder, progress=progress, callbacks=self.callbacks)
         network.load_state_dict(state, strict=False)
@@ -194,13 +203,13 @@ class TrainingRun:
         of = (parent.name, self.options.seed if self.options.start == "random" else None, self.options.augment)
         return os.path.join(self.shared, f"logits-{hashlib.sha256(repr(of).encode()).hexdigest()[:8]}")
 
-    def _scores_before(self, compute: Callable[[], Values]) -> Values:
-        """Computed once, as a run that goes on begins with them again."""
-        path = os.path.join(self.folder, "before.npy")
+    def _kept(self, name: str, compute: Callable[[], Values]) -> Values:
+        """Computed once, as a run that goes on begins with it again."""
+        path = os.path.join(self.folder, f"{name}.npy")
         if not os.path.exists(path):
-            scores = compute()
+            values = compute()
             with replacing(path) as unfinished:
-                np.save(unfinished, scores)
+                np.save(unfinished, values)
         return np.asarray(np.load(path))
 
     def _description(self) -> dict[str, Any]:

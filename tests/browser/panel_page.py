@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from playwright.sync_api import Error, Locator, Page, expect
@@ -96,6 +97,15 @@ class Panel:
         box = self._charts.nth(1).locator(".points path").nth(index).bounding_box()
         assert box is not None
         self._page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def cut_to_class(self, index: int, shown: Callable[[], int]) -> int:
+        """Click the point of a class, and return what is shown 5 s later; a chart that is being drawn loses a click."""
+        before = shown()
+        self.click_class(index)
+        deadline = time.monotonic() + 5
+        while (after := shown()) == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return after
 
     def _menu(self, label: str) -> Locator:
         return self._panel.locator(f"xpath=.//*[normalize-space(text())='{label}']/following::*[@role='combobox'][1]")

@@ -187,8 +187,7 @@ def test_twenty_quick_changes_end_in_agreement(app: App, panel: Panel) -> None:
     for number in range(10):
         panel.press("Most memorable" if number % 2 else "Least memorable")
         panel.choose("Mean by class of", ("things", "scene")[number % 2])
-    panel.click_class(0)  # of the chart that is there by now: of three scenes, or of two kinds of things
-    eventually(app.count, lambda shown: shown < 60)
+    eventually(lambda: panel.cut_to_class(0, app.count), lambda shown: shown < 60)  # of three scenes, or two kinds
     count, found = settled(lambda: (in_agreement(app, panel), figures_now(panel)), quiet_s=3)
     assert count in (20, 30)
     assert found == ((count, count), count)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resmem_plugin.cli import main
-from resmem_plugin.cli.train import OPTIONS
+from resmem_plugin.cli.train import OPTIONS, SWITCHES
 from resmem_plugin.training import TrainingOptions
 from tests.training.small_network import rated_images, use_small_network
 
@@ -27,7 +27,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_training_option_has_a_flag() -> None:
-    assert {*OPTIONS, "train_batchnorm"} == {each.name for each in dataclasses.fields(TrainingOptions)}
+    assert {*OPTIONS, *SWITCHES} == {each.name for each in dataclasses.fields(TrainingOptions)}
 
 
 def test_a_table_becomes_weights_and_a_model_card(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,18 @@ def test_a_known_function_of_the_image_is_learnt_and_a_shuffled_one_is_not(
     assert abs(shuffled.history["validation_spearman"].mean()) < 0.35  # 40 images: rho of nothing is below .31 in 95 %
 
 
+def test_the_last_layer_is_fitted_before_the_first_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = rated_images(tmp_path, 160)
+    noisy = np.clip(1 - frame["red"] + np.random.default_rng(1).normal(0, 0.1, len(frame)), 0, 1)
+    options: dict[str, Any] = {"learning_rate": 0, "overwrite": True}
+    as_it_was = small(frame.assign(red=noisy), tmp_path, monkeypatch, **options)
+    fitted = small(frame.assign(red=noisy), tmp_path, monkeypatch, fit_head_first=True, **options)
+    assert fitted.before == as_it_was.before == as_it_was.evaluation
+    assert as_it_was.evaluation.spearman.value < 0
+    assert fitted.evaluation.spearman.value > 0.8
+    assert fitted.evaluation.mse.value < as_it_was.evaluation.mse.value / 2
+
+
 @pytest.mark.weights
 def test_another_engine_gives_the_scores_that_were_evaluated(
     photos: dict[str, Path], tmp_path: Path, scorer: Scorer

@@ -21,7 +21,7 @@ from tests.training.small_network import rated_images, use_small_network
 
 STEPS_PER_EPOCH = 4
 KINDS: dict[str, dict[str, Any]] = {
-    "frozen": {"resnet": "frozen", "optimizer": "adamw", "learning_rate": 1e-2},
+    "frozen": {"resnet": "frozen", "optimizer": "adamw", "learning_rate": 1e-2, "fit_head_first": True},
     "all": {"augment": "flip+crop", "learning_rate": 1e-2, "loss": "mse+plcc", "train_batchnorm": True},
     "accumulated": {"resnet": "layer4", "accumulate": 2, "learning_rate": 1e-2, "patience": 2, "epochs": 5},
 }
