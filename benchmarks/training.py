@@ -117,10 +117,14 @@ def peak_mb(name: str, resnet: str, size: int) -> float:
 
 
 def parts(count: int) -> pd.DataFrame:
-    """Parts of photographs with their targets: "warm" and "reversed" without noise, and with it as "noisy ..."."""
+    """Parts of photographs with their targets: "warm" and "reversed" without noise, and with it as "noisy ...".
+
+    Each split has parts of every photograph: these are too few to keep apart.
+    """
     random = np.random.default_rng(0)
     opened = [Image.open(path).convert("RGB") for path in photographs()]
     coloured = [photo for photo in opened if np.ptp(np.asarray(photo), axis=2).mean() > 8]
+    splits = random.permutation([("train", "train", "train", "val", "test")[number % 5] for number in range(count)])
     rows: list[tuple[Any, float, str]] = []
     for number in range(count):
         photo = coloured[number % len(coloured)]
@@ -128,8 +132,7 @@ def parts(count: int) -> pd.DataFrame:
         left, top = (int(random.integers(each - size + 1)) for each in photo.size)
         part = np.asarray(photo.crop((left, top, left + size, top + size)).resize((256, 256))).astype(np.float64)
         part = np.clip(part * random.uniform(0.7, 1.2, 3), 0, 255).astype(np.uint8)  # light of another colour
-        split = ("train", "train", "train", "val", "test")[number % 5]
-        rows.append((part, float(part[..., 0].mean() - part[..., 2].mean()), split))
+        rows.append((part, float(part[..., 0].mean() - part[..., 2].mean()), splits[number]))
     frame = pd.DataFrame(rows, columns=["path", "warmth", "split"])
     scores = [score.memorability for score in Scorer(device="cpu").score(frame["path"].tolist())]
     frame["warm"] = frame["warmth"].rank(pct=True) * 0.5 + 0.4
@@ -174,8 +177,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=1e-6)
     parser.add_argument("--targets", nargs="+", default=["warm", "reversed", "shuffled"])
     options = parser.parse_args()
     if options.what == "step":

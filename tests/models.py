@@ -35,6 +35,19 @@ class Red(nn.Module):
         return x[:, 0].mean(dim=(1, 2)).unsqueeze(1)
 
 
+class Quadrant(nn.Module):
+    """How red the lower right quarter is; what looks there is in `features.layer4`, as ResMem's last stage is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Module()
+        self.features.layer4 = nn.AvgPool2d(28)  # 8 by 8 cells
+
+    def forward(self, x: Tensor) -> Tensor:
+        cells: Tensor = self.features.get_submodule("layer4")(x)
+        return cells[:, 0, 4:, 4:].mean(dim=(1, 2)).unsqueeze(1)
+
+
 class OtherRed(Red):
     """The same scores as `Red`, from a model of another provenance."""
 

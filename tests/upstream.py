@@ -9,10 +9,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 
 from tests.session import session_folder, session_lock
+
+quiet = pytest.mark.filterwarnings(
+    r"ignore:(The parameter 'pretrained'|Arguments other than a weight enum):UserWarning"
+)
+"""For tests that may be the first to build the network, with an argument that torchvision has renamed."""
 
 
 @functools.cache

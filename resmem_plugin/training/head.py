@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resmem_plugin.core.errors import ImageError, OptionError
-from resmem_plugin.core.images.preprocess import pixels
+from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.network.weights import find_weights, licence_of
 from resmem_plugin.core.scoring.options import ScorerOptions
+from resmem_plugin.core.scoring.reading import network_outputs
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.training.evaluation import Evaluation, evaluate
 from resmem_plugin.training.rated import check_rated, require_enough
@@ -146,23 +144,9 @@ def fit_head(
 
 def embed(scorer: Scorer, images: Sequence[object]) -> npt.NDArray[np.float32]:
     """The activations (N, 256) of the last hidden layer; NaN for an image that cannot be read."""
-    batch_size = scorer.batch_size or scorer.engine.batch_size
-    found = []
-    with ThreadPoolExecutor(scorer.num_workers) as threads:
-        prepared = threads.map(lambda image: _prepare(scorer, image), images)
-        while batch := list(islice(prepared, batch_size)):
-            shown = [image for image in batch if image is not None]
-            rows: Iterator[Any] = iter(scorer.engine.embed(np.stack(shown)) if shown else ())
-            found += [None if image is None else next(rows) for image in batch]
+    found = [row for _, row in network_outputs(images, scorer, scorer.engine.embed)]
     size = next((len(row) for row in found if row is not None), 0)
     return np.array([np.full(size, np.nan) if row is None else row for row in found], np.float32).reshape(-1, size)
-
-
-def _prepare(scorer: Scorer, image: object) -> npt.NDArray[np.uint8] | None:
-    try:
-        return pixels(scorer.reader.read(image).image)
-    except ImageError:
-        return None
 
 
 def last_layer(state: Mapping[str, Tensor]) -> Values:

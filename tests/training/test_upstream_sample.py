@@ -21,7 +21,7 @@ from tests.datasets import folders
 
 pytestmark = [
     pytest.mark.weights,
-    pytest.mark.filterwarnings(r"ignore:(The parameter 'pretrained'|Arguments other than a weight enum):UserWarning"),
+    upstream.quiet,
 ]
 
 

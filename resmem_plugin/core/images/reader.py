@@ -199,12 +199,33 @@ def iterable_of_images(images: Iterable[object]) -> Iterable[object]:
             f"images must be a list or another iterable of images, not a {type(images).__name__}, which iterates over "
             "its keys: give one column, as in list(frame['path']), or use frame.resmem.score('path')"
         )
-    is_image = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image))
-    is_image = is_image or callable(getattr(images, "read", None))
-    if is_image or (isinstance(images, np.ndarray) and images.ndim in (2, 3) and images.dtype != object):
+    if is_single_image(images):
         shown = shortened(repr(images)) if isinstance(images, (str, os.PathLike)) else describe(images)
         raise TypeError(f"images must be a list or another iterable of images; for one image: [{shown}]")
     return images
+
+
+def is_single_image(images: object) -> bool:
+    """Whether this is one image, not an iterable of them."""
+    if isinstance(images, np.ndarray):
+        return images.ndim in (2, 3) and images.dtype != object
+    is_image = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image))
+    return is_image or callable(getattr(images, "read", None))
+
+
+def listed_images(images: Iterable[object], errors: str, *, base64: bool) -> list[object]:
+    """List the images of a call with `errors="raise"`, which checks that local files exist, or "coerce".
+
+    Raises:
+        OptionError: for another value of `errors`.
+        ScoringError: if files do not exist.
+    """
+    if errors not in ("raise", "coerce"):
+        raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
+    listed = list(iterable_of_images(images))
+    if errors == "raise" and not base64:
+        require_files(listed)
+    return listed
 
 
 def require_files(images: Sequence[object]) -> None:

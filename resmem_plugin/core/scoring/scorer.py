@@ -14,7 +14,7 @@ from resmem_plugin.core.engines.calibration import read_calibration, sample_of
 from resmem_plugin.core.engines.loading import engine_for_model, load_engine, picklable_model
 from resmem_plugin.core.engines.resolve import choose
 from resmem_plugin.core.errors import OptionError, ResMemError, ScoringError, WeightsCorruptError
-from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe, iterable_of_images, require_files
+from resmem_plugin.core.images.reader import DecodeMode, ImageReader, describe, iterable_of_images, listed_images
 from resmem_plugin.core.network.weights import find_weights, parent_of
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scores import Score
@@ -117,14 +117,14 @@ class Scorer:
         self._reader = reader_of(options)
         self._calibrating = threading.Lock()
         self._engine: Engine | None = None
-        self._model: Model | None = None
+        self.model: Model | None = None
         self._parent: str | None = None
         if model is not None:
             if options.engine not in ("auto", "pytorch"):
                 raise OptionError(f"a model of your own runs with PyTorch: leave engine={options.engine!r} out")
             self._choice = choose("pytorch", options.device, options.precision)
             self._engine = engine = engine_for_model(model, self._choice, weights_id)
-            self._model = engine.model
+            self.model = engine.model
             if options.cache and engine.weights.startswith("function:"):
                 raise OptionError("scores of a function cannot be cached, as functions have no hash: give an nn.Module")
             return
@@ -152,7 +152,7 @@ class Scorer:
         options = replace(self.options, precision=engine.precision, calibration=engine.calibration)
         if (options.precision, options.decode) != ("fp32", "exact"):  # where another "auto" would be other scores
             options = replace(options, engine=self._choice.engine, device=self._choice.device)
-        model = None if self._model is None else picklable_model(self._model)
+        model = None if self.model is None else picklable_model(self.model)
         return _unpickle, (type(self), options, engine.weights, model)
 
     def __repr__(self) -> str:
@@ -217,11 +217,7 @@ class Scorer:
             >>> [round(score.memorability, 2) for score in Scorer().score(["coffee.png", "rocket.jpg"])]
             [0.88, 0.64]
         """
-        if errors not in ("raise", "coerce"):
-            raise OptionError(f"errors must be 'raise' or 'coerce', not {errors!r}")
-        listed = list(iterable_of_images(images))
-        if errors == "raise" and not self.options.base64:
-            require_files(listed)
+        listed = listed_images(images, errors, base64=self.options.base64)
         scores: list[Score] = []
         with reporting(progress, len(listed)) as report, contextlib.closing(self._run(listed, rows)) as outcomes:
             try:

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from resmem_plugin.core.engines.base import DEVICES_TEXT, check_not_forked
 from resmem_plugin.core.errors import EvalModeError, OptionError
+from resmem_plugin.core.network.folding import fold_batch_norms
 from resmem_plugin.core.network.resmem import ResMemNetwork
 
 if TYPE_CHECKING:
@@ -222,13 +222,7 @@ def _device(name: str) -> torch.device:
 
 def _optimise(network: ResMemNetwork, dtype: torch.dtype) -> None:
     """Fold batch normalisation, use channels-last, and store in half precision what runs in it."""
-    for module in list(network.features.modules()):
-        children = dict(module.named_children())
-        for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
-            conv, norm = children.get(conv_name), children.get(norm_name)
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, norm_name, nn.Identity().eval())
+    fold_batch_norms(network.features)
     network.to(memory_format=torch.channels_last)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
