@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
         "with a column of images, a .yaml configuration, or with --dataset a published data set's folder. Weights and "
         "a model card are written; a run that was stopped or killed goes on when the same command is given again.",
         epilog="For some hundred images: --head, or --fit-head-first --resnet frozen --optimizer adamw --learning-rate "
-        "1e-4.",
+        "1e-6.",
     )
     train.set_defaults(run=_train)
     _add_data(train)

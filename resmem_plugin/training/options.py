@@ -35,8 +35,8 @@ _OPTIONAL = (*_OPTIONAL_NUMBERS, "logger")
 class TrainingOptions:
     """How the network is trained; the defaults are the published recipe: SGD, 1e-5, momentum .9, MSE, all layers.
 
-    That recipe is for some ten thousand images. For some hundred, take `resnet="frozen"`, `fit_head_first=True` and a
-    larger learning rate.
+    That recipe is for some ten thousand images. For some hundred, take `resnet="frozen"`, `fit_head_first=True` and
+    small steps: `optimizer="adamw"` with a `learning_rate` of 1e-6.
 
     Attributes:
         start: the weights to begin with: "published", "imagenet" (of the ResNet; the rest is random), "random", or a
@@ -77,7 +77,7 @@ class TrainingOptions:
 
     Examples:
         >>> from resmem_plugin.training import TrainingOptions
-        >>> TrainingOptions(resnet="frozen", optimizer="adamw", learning_rate=1e-4).loss
+        >>> TrainingOptions(resnet="frozen", optimizer="adamw", learning_rate=1e-6).loss
         'mse'
     """
 

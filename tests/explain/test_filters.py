@@ -81,14 +81,13 @@ def test_all_convolutions_are_listed() -> None:
     for name, filters in zip(table["layer"][:160], table["filters"][:160], strict=True):
         assert network.get_submodule(name).out_channels == filters
     assert table[table["branch"] == "alexnet"]["layer"].tolist() == [f"conv{number}" for number in range(1, 6)]
-    by_name = table.set_index("layer")
-    assert by_name.loc["features.layer4.0.conv2", ["height", "width"]].tolist() == [8, 8]
+    last = table[table["layer"] == "features.layer4.0.conv2"]
+    assert (last["height"].item(), last["width"].item()) == (8, 8)
     for address in ("6-15-0", "6-23-2", "7-1-0"):  # of the pictures that ResMem's authors published
         stage, block, module = map(int, address.split("-"))
         features: list[nn.Module] = list(network.features.children())
-        expected = list(list(features[stage].children())[block].children())[module]
-        row = resnet["address"].tolist().index(address)
-        assert network.get_submodule(resnet["layer"].tolist()[row]) is expected
+        expected = [*[*features[stage].children()][block].children()][module]
+        assert network.get_submodule([*resnet["layer"]][[*resnet["address"]].index(address)]) is expected
 
 
 @pytest.mark.weights
