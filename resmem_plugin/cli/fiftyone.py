@@ -7,7 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from resmem_plugin.cli.score import add_exclude_option
+from resmem_plugin.cli.images import add_exclude_option
 from resmem_plugin.cli.terminal import echo_err, working
 from resmem_plugin.core.engines.base import DEVICES_TEXT
 from resmem_plugin.core.engines.resolve import PRECISIONS

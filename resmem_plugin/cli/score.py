@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.cache import add_option as add_cache_option
 from resmem_plugin.cli.distributed import add_distributed_options, check_not_distributed, score_distributed
-from resmem_plugin.cli.storage import add_options as add_storage_options
+from resmem_plugin.cli.images import add_input_options, add_scorer_options, inputs_of, scorer_options_of
 from resmem_plugin.cli.storage import storage_options
 from resmem_plugin.cli.terminal import echo_err
-from resmem_plugin.core.engines.base import DEVICES_TEXT
-from resmem_plugin.core.engines.resolve import ENGINES, PRECISIONS
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.checkpoint import Checkpoint
 from resmem_plugin.jobs.inputs import read_inputs
@@ -41,36 +40,7 @@ def add_command(commands: Any) -> None:
         "(SIGTERM).",
     )
     score.set_defaults(run=_score)
-    score.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="IMAGE|FOLDER|ARCHIVE|TABLE|-",
-        help="image files or URLs, folders, archives (.zip .tar .tar.gz .tar.bz2 .tar.xz, shard-{000..009}.tar), URLs "
-        "of folders (s3://bucket/folder/), quoted patterns of them, one table (.csv .tsv .json .jsonl, each also .gz "
-        ".bz2 .xz; .parquet, a folder of them; .feather .arrow .orc .xlsx), a list of paths (.txt .lst), or - for one "
-        "on stdin",
-    )
-    score.add_argument(
-        "-r",
-        "--recursive",
-        action="store_true",
-        help="include subfolders (links to folders are not followed, hidden files are skipped); those of archives "
-        "always are",
-    )
-    add_exclude_option(score)
-    score.add_argument(
-        "-0", "--null", action="store_true", help="paths of the list are separated by NUL, as in find -print0"
-    )
-    score.add_argument(
-        "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
-    )
-    score.add_argument("--sheet", metavar="NAME", help="the workbook's sheet (default: the first that is not hidden)")
-    score.add_argument(
-        "--base64", action="store_true", help="the table's column or the list holds images in base64, not paths"
-    )
-    score.add_argument(
-        "--root", metavar="FOLDER", help="base of relative paths in a table or list (default: current folder)"
-    )
+    add_input_options(score)
     score.add_argument(
         "-o", "--output", metavar="FILE", help="write a .csv, .tsv, .jsonl or .parquet file (default: csv on stdout)"
     )
@@ -98,12 +68,7 @@ def add_command(commands: Any) -> None:
         default="coerce",
         help="if an image fails: raise stops, coerce leaves its score empty and records the reason (default: coerce)",
     )
-    score.add_argument(
-        "--batch-size", type=int, metavar="N", help="images per forward pass (default: what is fastest on the device)"
-    )
-    score.add_argument("--num-workers", type=int, metavar="N", help="images decoded at once (default: one per core)")
-    score.add_argument("--device", default="auto", help=f"{DEVICES_TEXT} (default: auto)")
-    score.add_argument("--precision", default="auto", help=f"{', '.join(PRECISIONS)} (default: auto)")
+    add_scorer_options(score)
     score.add_argument(
         "--calibration",
         metavar="IMAGE|FOLDER|ID",
@@ -111,39 +76,9 @@ def add_command(commands: Any) -> None:
         help="for int8: images to calibrate on, or a calibration id from the provenance of earlier scores (default: a "
         "sample of the images)",
     )
-    score.add_argument("--engine", default="auto", help=f"{', '.join(ENGINES)} (default: auto)")
-    score.add_argument(
-        "--decode",
-        choices=("exact", "fast"),
-        default="exact",
-        help="fast: scale large JPEGs down while decoding; moves scores by up to 0.006 (default: exact)",
-    )
-    score.add_argument(
-        "--weights", metavar="FILE", help="path of model.pt (default: $RESMEM_WEIGHTS, then the resmem distribution)"
-    )
-    score.add_argument(
-        "--max-pixels",
-        type=int,
-        metavar="N",
-        help="the most pixels of one image; larger ones fail (default: $RESMEM_MAX_PIXELS, then 179 million)",
-    )
-    score.add_argument("--exif-transpose", action="store_true", help="rotate images by their EXIF orientation first")
     add_cache_option(score)
-    add_storage_options(score)
     add_distributed_options(score)
     score.add_argument("-q", "--quiet", action="store_true", help="hide the progress bar")
-
-
-def add_exclude_option(command: argparse.ArgumentParser) -> None:
-    """Add the option --exclude to a command that takes folders."""
-    command.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="leave out the files and subfolders of a folder whose name, or path in the folder, matches, as in "
-        "--exclude 'thumbs*'; repeat it for more",
-    )
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -155,17 +90,7 @@ def _score(options: argparse.Namespace) -> int:
     outputs = _outputs(options)
     with _checkpoint(options) as checkpoint:
         with exit_on_signal(checkpoint.close) if checkpoint is not None else exit_on_signal():
-            table, images = read_inputs(
-                options.inputs,
-                path_column=options.path_column,
-                root=options.root,
-                recursive=options.recursive,
-                null=options.null,
-                exclude=options.exclude,
-                base64=options.base64,
-                storage_options=outputs.storage_options,
-                sheet=options.sheet,
-            )
+            table, images = inputs_of(options, outputs.storage_options)
             check_columns(table, options.path_column, options.columns, options.output)
             results = Results.empty(len(images))
             if checkpoint is not None and options.resume:
@@ -236,23 +161,7 @@ def _scorer_options(
     calibration: Sequence[object] | str | None,
     storage_options: Mapping[str, Any] | None,
 ) -> ScorerOptions:
-    from resmem_plugin.core.scoring.options import ScorerOptions
-
-    return ScorerOptions(
-        device=options.device,
-        engine=options.engine,
-        precision=options.precision,
-        batch_size=options.batch_size,
-        num_workers=options.num_workers,
-        decode=options.decode,
-        weights=options.weights,
-        cache=options.cache,
-        exif_transpose=options.exif_transpose,
-        max_pixels=options.max_pixels,
-        base64=options.base64,
-        calibration=calibration,
-        storage_options=storage_options,
-    )
+    return replace(scorer_options_of(options, storage_options), cache=options.cache, calibration=calibration)
 
 
 def _calibration(

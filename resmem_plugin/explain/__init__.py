@@ -1,8 +1,9 @@
 """Why an image has its score: signed maps, activations of the network's filters, pictures of what they look for.
 
-`explain` and `iter_explanations` give maps; `layers`, `activations` and `activations_to_parquet` what filters answer to
-images; `visualize_feature`, `top_images` and `contact_sheet` what a filter looks for; `memorable_image` and
-`small_change` climb the score itself.
+- maps: `explain`, `iter_explanations`, `explain_into`
+- what filters answer to images: `layers`, `activations`, `activations_to_parquet`
+- what a filter looks for: `visualize_feature`, `top_images`, `contact_sheet`
+- climbing the score itself: `memorable_image`, `small_change`
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         visualize_feature,
     )
     from resmem_plugin.explain.filters import activations, activations_to_parquet, layers
+    from resmem_plugin.explain.folder import explain_into
     from resmem_plugin.explain.saliency import explain, iter_explanations
 
 _MODULES = {
@@ -34,6 +36,7 @@ _MODULES = {
         "top_images",
         "visualize_feature",
     ),
+    "folder": ("explain_into",),
     "saliency": ("explain", "iter_explanations"),
 }
 _LAZY = {name: f"resmem_plugin.explain.{module}" for module, names in _MODULES.items() for name in names}
@@ -45,6 +48,7 @@ __all__ = [
     "activations_to_parquet",
     "contact_sheet",
     "explain",
+    "explain_into",
     "iter_explanations",
     "layers",
     "memorable_image",

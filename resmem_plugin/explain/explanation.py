@@ -7,7 +7,6 @@ import math
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +38,8 @@ class Explanation:
             score falls when a window around this pixel is hidden. Of the other methods: the pixel's own part, where
             those of "integrated_gradients" add up to `score - baseline_score`.
         size: width and height of the image itself, in pixels.
+        passes: through the network that the map took.
+        seed: of SmoothGrad's noise.
         provenance: what produced the scores.
         error: why there is no map, or None.
 
@@ -56,6 +57,8 @@ class Explanation:
     baseline_score: float
     values: Map = field(repr=False)
     size: tuple[int, int]
+    passes: int = 1
+    seed: int = 0
     provenance: Provenance | None = field(default=None, repr=False)
     error: str | None = None
 
@@ -67,19 +70,21 @@ class Explanation:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom, in pixels of the image, of what the network sees: its central 227/256."""
-        width, height = self.size[0] / RESIZED[0], self.size[1] / RESIZED[1]
-        left, top, right, bottom = CENTER_CROP
-        return left * width, top * height, right * width, bottom * height
+        return _box(self.size)
 
     @cached_property
     def map(self) -> Map:
         """The map on the image's own pixels: float32 (H, W), NaN where the network does not see the image."""
-        width, height = self.size
+        return self._map_on(self.size)
+
+    def _map_on(self, size: tuple[int, int]) -> Map:
+        """The map on an image scaled to this size."""
+        width, height = size
         found = np.full((height, width), np.nan, np.float32)
         if not (width and height):
             return found
         left, top, right, bottom = (
-            _nearest(edge, limit) for edge, limit in zip(self.box, (width, height) * 2, strict=True)
+            min(max(round(edge), 0), limit) for edge, limit in zip(_box(size), (width, height) * 2, strict=True)
         )
         inner = max(right - left, 1), max(bottom - top, 1)
         resized = Image.fromarray(self.values).resize(inner, Image.Resampling.BILINEAR)
@@ -119,8 +124,7 @@ class Explanation:
             raise OptionError(f"there is no map: {self.error}")
         if limit is not None and not limit > 0:
             raise OptionError(f"limit must be above 0, not {limit!r}")
-        seen = Image.fromarray(self.map).resize(image.size, Image.Resampling.NEAREST)
-        values = np.asarray(seen)
+        values = self._map_on(image.size)
         strength = np.clip(np.nan_to_num(values) / (limit or self.limit or 1), -1, 1)[..., None]
         gray = np.asarray(image.convert("L"), np.float32)[..., None].repeat(3, axis=2)
         colour = np.where(strength > 0, _RED, _BLUE)
@@ -166,7 +170,7 @@ class Explanation:
             ) from error
 
 
-_DESCRIPTION = ("index", "method", "baseline", "score", "baseline_score", "size", "error")
+_DESCRIPTION = ("index", "method", "baseline", "score", "baseline_score", "size", "passes", "seed", "error")
 
 
 def failed(index: int, method: str, error: str) -> Explanation:
@@ -175,5 +179,7 @@ def failed(index: int, method: str, error: str) -> Explanation:
     return Explanation(index, method, "", math.nan, math.nan, values, (0, 0), error=error)
 
 
-def _nearest(edge: float, limit: int) -> Any:
-    return min(max(round(edge), 0), limit)
+def _box(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    width, height = size[0] / RESIZED[0], size[1] / RESIZED[1]
+    left, top, right, bottom = CENTER_CROP
+    return left * width, top * height, right * width, bottom * height

@@ -179,7 +179,9 @@ def _explanations(
         score, baseline_score, values = maker(read.pixels, baseline_of(read.pixels, baseline))
         if not kept:
             baseline_score = float("nan")
-        yield Explanation(index, method, kept, score, baseline_score, values, read.size, scorer.provenance)
+        yield Explanation(
+            index, method, kept, score, baseline_score, values, read.size, passes, seed, scorer.provenance
+        )
 
 
 def _maker(method: str, passes: int, seed: int, scorer: Scorer) -> _Maker:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from resmem_plugin.pandas.columns import MEMORABILITY, check_options, images_of, score_column, select
+from resmem_plugin.pandas.columns import MEMORABILITY, check_options, images_of, score_column, scorer_of, select
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -189,6 +189,55 @@ class ResMemAccessor:
             base64=options.get("base64", False) or (scorer is not None and scorer.options.base64),
         )
 
+    def explain(
+        self,
+        column: Hashable = None,
+        method: str = "occlusion",
+        *,
+        n: int = 12,
+        baseline: str = "blurred",
+        passes: int | None = None,
+        seed: int = 0,
+        **options: Unpack[ScoreOptions],
+    ) -> Gallery:
+        """Show what raises and lowers the scores of the first images, in a notebook or an HTML file.
+
+        Args:
+            column: label of the column of images. Omit it on a Series.
+            method: "occlusion", "integrated_gradients", "gradient_x_input", "smoothgrad" or "layer_cam"; see
+                `resmem_plugin.explain.explain`, which also returns the maps.
+            n: maximum number of images, from the first row on: each takes seconds.
+            baseline: "blurred", "mean" or "blank".
+            passes: through the network for each image; None: the method's own.
+            seed: of SmoothGrad's noise.
+            options: as in `score`; scores are not kept in a cache.
+
+        Examples:
+            >>> import pandas as pd
+            >>> import resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png"]})
+            >>> df.resmem.explain("path", n=1)
+            <Gallery 'What raises and lowers the score: occlusion': 1 of 2 images; ...>
+        """
+        from resmem_plugin.explain import explain
+        from resmem_plugin.reports.explanations import explanation_gallery
+
+        check_options(options)
+        _check_count(n)
+        images = images_of(self._data, column, options.get("root"))
+        scorer = scorer_of(options)
+        explained = explain(
+            images[:n],
+            method,
+            baseline=baseline,
+            passes=passes,
+            seed=seed,
+            errors=options.get("errors", "raise"),
+            progress=options.get("progress"),
+            scorer=scorer,
+        )
+        return explanation_gallery(images[:n], explained, scorer, total=len(images))
+
     def hist(
         self, column: Hashable = None, *, bins: int = 30, ax: Axes | None = None, **options: Unpack[ScoreOptions]
     ) -> Axes:
@@ -219,8 +268,7 @@ class ResMemAccessor:
     def _ranked(
         self, column: Hashable, n: int, by: Hashable, *, ascending: bool, options: ScoreOptions
     ) -> pd.DataFrame:
-        if not isinstance(n, (int, np.integer)) or n < 0:
-            raise ValueError(f"n must be an integer >= 0, not {n!r}")
+        _check_count(n)
         if isinstance(self._data, pd.Series):
             frame = self._data.to_frame("image" if self._data.name in (None, by) else self._data.name)
         else:
@@ -243,3 +291,8 @@ class ResMemAccessor:
             rows[by] = values[order].astype("float32")
         rows.attrs = attrs
         return rows
+
+
+def _check_count(n: object) -> None:
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ValueError(f"n must be an integer >= 0, not {n!r}")

@@ -69,9 +69,8 @@ def score_column(
     from resmem_plugin.core.scoring.functional import warn_of_failures
 
     check_options(options)
-    if options.get("base64") and options.get("root") is not None:
-        raise OptionError("root is for paths, and base64 means that there are none: give one of them")
     images = images_of(data, column, options.get("root"))
+    scorer = scorer_of(options)
     positions: dict[object, int] = {}
     unique: list[object] = []
     first_rows: list[int] = []
@@ -83,7 +82,6 @@ def score_column(
             if codes[row] == len(unique):
                 unique.append(image)
                 first_rows.append(row)
-    scorer = _scorer(options)
     try:
         scores = scorer.score(unique, options.get("errors", "raise"), options.get("progress"), rows=first_rows)
     except ScoringError as error:
@@ -105,10 +103,18 @@ def score_column(
     return table
 
 
-def _scorer(options: ScoreOptions) -> Scorer:
+def scorer_of(options: ScoreOptions) -> Scorer:
+    """The scorer that the options give, or configure.
+
+    Raises:
+        OptionError: for options beside a scorer, or that exclude each other.
+    """
+    from resmem_plugin.core.errors import OptionError
     from resmem_plugin.core.scoring.options import ScorerOptions
     from resmem_plugin.core.scoring.scorer import Scorer
 
+    if options.get("base64") and options.get("root") is not None:
+        raise OptionError("root is for paths, and base64 means that there are none: give one of them")
     scorer = options.get("scorer")
     given = options.keys() & {each.name for each in fields(ScorerOptions)}
     scorer_options = ScorerOptions(**{name: options[name] for name in given})  # type: ignore[literal-required]

@@ -21,6 +21,8 @@ from resmem_plugin.core.provenance import Provenance
 if TYPE_CHECKING:
     import jinja2
 
+    from resmem_plugin.explain import Explanation
+
 _THUMBNAIL_PX = (320, 240)
 
 
@@ -33,6 +35,7 @@ class Card:
         memorability: its score, or NaN.
         error: why it has no score, shown in place of the image; None if it has one.
         note: shown after its name.
+        explanation: its map is laid over the image.
         row: of its table: images are read by row, which for a compressed archive's members is the archive's order.
 
     Examples:
@@ -46,12 +49,13 @@ class Card:
     error: str | None = None
     row: int = field(default=0, repr=False, compare=False)
     note: str = field(default="", repr=False, compare=False)
+    explanation: Explanation | None = field(default=None, repr=False, compare=False)
 
 
 class Gallery:
     """Images with their scores. A notebook displays it; `save` writes it to a file.
 
-    Images are embedded in the HTML as thumbnails, rotated by their EXIF orientation.
+    Images are embedded in the HTML as thumbnails. Maps share one scale of colours, shown below the heading.
 
     Args:
         cards: the images, in the order to show them.
@@ -61,6 +65,7 @@ class Gallery:
         storage_options: for images behind URLs, passed to fsspec.
         max_pixels: the most pixels of one image, as in `Scorer`.
         base64: text that is no URL is an image in base64, as in `Scorer`.
+        exif_transpose: rotate images by their EXIF orientation. Maps lie on images as the scorer reads them.
 
     Examples:
         >>> from resmem_plugin import Scorer
@@ -82,6 +87,7 @@ class Gallery:
         storage_options: Mapping[str, Any] | None = None,
         max_pixels: int | None = None,
         base64: bool = False,
+        exif_transpose: bool = True,
     ) -> None:
         self.cards = list(cards)
         self.title = title
@@ -91,7 +97,9 @@ class Gallery:
             "storage_options": storage_options,
             "max_pixels": max_pixels,
             "base64": base64,
+            "exif_transpose": exif_transpose,
         }
+        self._limit = max((card.explanation.limit for card in self.cards if card.explanation), default=0.0)
 
     def __len__(self) -> int:
         return len(self.cards)
@@ -126,16 +134,22 @@ class Gallery:
         return (
             templates()
             .get_template(template)
-            .render(title=self.title, figures=self._figures, total=self._total, provenance=self._provenance)
+            .render(
+                title=self.title,
+                figures=self._figures,
+                total=self._total,
+                provenance=self._provenance,
+                limit=self._limit,
+            )
         )
 
     @cached_property
     def _figures(self) -> list[_Figure]:
-        reader = ImageReader(decode="fast", exif_transpose=True, **self._reader_options)
+        reader = ImageReader(decode="fast", **self._reader_options)
         threads = ThreadPoolExecutor()
         try:
             order = sorted(range(len(self.cards)), key=lambda number: self.cards[number].row)
-            figures = threads.map(lambda number: _figure(self.cards[number], reader), order)
+            figures = threads.map(lambda number: _figure(self.cards[number], reader, self._limit), order)
             return [figure for _, figure in sorted(zip(order, figures, strict=True), key=lambda pair: pair[0])]
         finally:
             threads.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C do not wait for a server that hangs
@@ -159,21 +173,22 @@ class _Figure:
         return name.replace("\\", "/").rpartition("/")[2]
 
 
-def _figure(card: Card, reader: ImageReader) -> _Figure:
+def _figure(card: Card, reader: ImageReader, limit: float) -> _Figure:
     thumbnail, error = "", card.error
     if error is None:
         try:
-            thumbnail = _thumbnail(reader.read(card.image).image)
+            shown = reader.read(card.image).image.copy()
+            shown.thumbnail(_THUMBNAIL_PX)
+            if card.explanation is not None:
+                shown = card.explanation.overlay(shown, limit or None)
+            thumbnail = _data_url(shown)
         except Exception as unreadable:  # shown in its place; the others are shown all the same
             error = str(unreadable)
     score = "–" if math.isnan(card.memorability) else f"{card.memorability:.3f}"
     return _Figure(describe(card.image), score, thumbnail, error, card.note)
 
 
-def _thumbnail(image: Image.Image) -> str:
-    """A data URL."""
-    image = image.copy()
-    image.thumbnail(_THUMBNAIL_PX)
+def _data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

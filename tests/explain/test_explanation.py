@@ -61,7 +61,18 @@ def test_an_explanation_is_saved_and_loaded(explanation: Explanation, tmp_path: 
     explanation.save(path)
     loaded = Explanation.load(path)
     np.testing.assert_array_equal(loaded.values, explanation.values)
-    for name in ("index", "method", "baseline", "score", "baseline_score", "size", "provenance", "error"):
+    for name in (
+        "index",
+        "method",
+        "baseline",
+        "score",
+        "baseline_score",
+        "size",
+        "passes",
+        "seed",
+        "provenance",
+        "error",
+    ):
         assert getattr(loaded, name) == getattr(explanation, name)
     assert loaded.provenance == SCORER.provenance
     assert [each.name for each in tmp_path.iterdir()] == ["red.npz"]
