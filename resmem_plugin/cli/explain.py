@@ -21,6 +21,7 @@ from resmem_plugin.jobs.tables import check_file
 
 if TYPE_CHECKING:
     from resmem_plugin.core.scoring.scorer import Scorer
+    from resmem_plugin.explain.folder import Existing
 
 _METHODS = ("occlusion", "integrated_gradients", "gradient_x_input", "smoothgrad", "layer_cam")
 _BASELINES = ("blurred", "mean", "blank")
@@ -115,7 +116,7 @@ def _explain(options: argparse.Namespace) -> int:
         from resmem_plugin.explain import explain_into
 
         images, scorer = _images_and_scorer(options)
-    existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
+    existing: Existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
     made = explain_into(
         options.output,
         images,

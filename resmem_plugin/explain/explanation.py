@@ -75,10 +75,16 @@ class Explanation:
     @cached_property
     def map(self) -> Map:
         """The map on the image's own pixels: float32 (H, W), NaN where the network does not see the image."""
-        return self._map_on(self.size)
+        return self.resized(self.size)
 
-    def _map_on(self, size: tuple[int, int]) -> Map:
-        """The map on an image scaled to this size."""
+    def resized(self, size: tuple[int, int]) -> Map:
+        """The map on the image scaled to this width and height.
+
+        Examples:
+            >>> from resmem_plugin.explain import explain
+            >>> explain("coffee.png").resized((60, 40)).shape
+            (40, 60)
+        """
         width, height = size
         found = np.full((height, width), np.nan, np.float32)
         if not (width and height):
@@ -124,7 +130,7 @@ class Explanation:
             raise OptionError(f"there is no map: {self.error}")
         if limit is not None and not limit > 0:
             raise OptionError(f"limit must be above 0, not {limit!r}")
-        values = self._map_on(image.size)
+        values = self.resized(image.size)
         strength = np.clip(np.nan_to_num(values) / (limit or self.limit or 1), -1, 1)[..., None]
         gray = np.asarray(image.convert("L"), np.float32)[..., None].repeat(3, axis=2)
         colour = np.where(strength > 0, _RED, _BLUE)

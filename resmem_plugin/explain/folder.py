@@ -9,7 +9,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import OptionError
@@ -18,6 +18,8 @@ from resmem_plugin.explain.explanation import Explanation
 from resmem_plugin.explain.saliency import check_options, iter_explanations
 
 SUFFIX = ".npz"
+
+Existing: TypeAlias = Literal["refuse", "resume", "overwrite"]
 
 _LONGEST_STEM = 80
 _PICTURE_PX = (1024, 1024)
@@ -31,7 +33,7 @@ def explain_into(
     baseline: str = "blurred",
     passes: int | None = None,
     seed: int = 0,
-    existing: Literal["refuse", "resume", "overwrite"] = "refuse",
+    existing: Existing = "refuse",
     scorer: Scorer | None = None,
 ) -> Iterator[tuple[str, Explanation]]:
     """Explain images, and keep each explanation as soon as there is one: its map (.npz), and the overlay (.png).

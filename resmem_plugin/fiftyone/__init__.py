@@ -9,19 +9,26 @@ if TYPE_CHECKING:
     from resmem_plugin.fiftyone.compute import compute_memorability
     from resmem_plugin.fiftyone.dataset.run import Summary
     from resmem_plugin.fiftyone.evaluate import evaluate_memorability
+    from resmem_plugin.fiftyone.explain import ExplanationSummary, compute_explanations, delete_explanations
     from resmem_plugin.fiftyone.fine_tune import fine_tune_memorability
     from resmem_plugin.fiftyone.model import MemorabilityModel
 
 __all__ = [
+    "ExplanationSummary",
     "MemorabilityModel",
     "Summary",
+    "compute_explanations",
     "compute_memorability",
+    "delete_explanations",
     "evaluate_memorability",
     "fine_tune_memorability",
     "register",
 ]
 
 _LAZY = {
+    "ExplanationSummary": "resmem_plugin.fiftyone.explain",
+    "compute_explanations": "resmem_plugin.fiftyone.explain",
+    "delete_explanations": "resmem_plugin.fiftyone.explain",
     "MemorabilityModel": "resmem_plugin.fiftyone.model",
     "Summary": "resmem_plugin.fiftyone.dataset.run",
     "compute_memorability": "resmem_plugin.fiftyone.compute",

@@ -2,6 +2,7 @@
 
 from resmem_plugin.fiftyone.app.compute import ComputeMemorability
 from resmem_plugin.fiftyone.app.delete import DeleteMemorability
+from resmem_plugin.fiftyone.app.explain import ExplainMemorability
 from resmem_plugin.fiftyone.app.fine_tune import FineTuneMemorability
 from resmem_plugin.fiftyone.app.info import MemorabilityInfo
 from resmem_plugin.fiftyone.app.select import SelectByMemorability
@@ -16,4 +17,5 @@ OPERATORS = (
     MemorabilityInfo,
     DeleteMemorability,
     FineTuneMemorability,
+    ExplainMemorability,
 )

@@ -9,12 +9,13 @@ from fiftyone.operators import types
 
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form, mark_invalid
+from resmem_plugin.fiftyone.dataset.explanations import ExplanationField, explanation_fields
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
 from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
 
 class DeleteMemorability(foo.Operator):
-    """Deletes scores, errors, index and run."""
+    """Deletes scores, errors, index and run; or heatmaps and their files."""
 
     @property
     def config(self) -> Any:
@@ -22,22 +23,22 @@ class DeleteMemorability(foo.Operator):
         return foo.OperatorConfig(
             name="delete_memorability",
             label="Delete memorability",
-            description="Delete a memorability field, its errors, its index and its run",
+            description="Delete a memorability field, its errors, index and run, or explanations and their files",
             icon="delete",
             dynamic=True,
             risk_level=types.RiskLevel.MEDIUM,
         )
 
     def __call__(self, samples: Any, memorability_field: str) -> list[str]:
-        """Delete a memorability field with its errors, index and run.
+        """Delete a memorability field with its errors, index and run, or explanations with their files.
 
         Args:
             samples: the dataset, or a view of it.
             memorability_field: the path of the scores in the dataset, such as "memorability" or
-                "ground_truth.detections.memorability".
+                "ground_truth.detections.memorability"; or the name of explanations.
 
         Raises:
-            OptionError: if that is not a memorability field.
+            OptionError: if that is neither.
 
         Returns:
             What was deleted.
@@ -51,12 +52,16 @@ class DeleteMemorability(foo.Operator):
             >>> DeleteMemorability()(dataset, "memorability")
             ['run memorability', 'index memorability', 'field memorability', 'field memorability_error']
         """
-        fields = score_fields(root_dataset(samples))
+        dataset = root_dataset(samples)
+        fields, explanations = score_fields(dataset), explanation_fields(dataset)
+        if memorability_field in explanations:
+            return ExplanationField(dataset, memorability_field).delete()
         if memorability_field not in fields:
             raise OptionError(
-                f"{memorability_field!r} is not a memorability field; fields: {', '.join(fields) or 'none'}"
+                f"{memorability_field!r} is not a memorability field; fields: "
+                f"{', '.join([*fields, *explanations]) or 'none'}"
             )
-        return ScoreField(root_dataset(samples), memorability_field).delete()
+        return ScoreField(dataset, memorability_field).delete()
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
@@ -65,7 +70,8 @@ class DeleteMemorability(foo.Operator):
         return types.Property(inputs, view=types.PromptView(label="Delete memorability", submit_button_label="Delete"))
 
     def _form(self, ctx: Any, inputs: Any) -> None:
-        fields = score_fields(ctx.dataset) if ctx.dataset is not None else []
+        explanations = explanation_fields(ctx.dataset) if ctx.dataset is not None else []
+        fields = [*score_fields(ctx.dataset), *explanations] if ctx.dataset is not None else []
         if not fields:
             block_form(inputs, "There is nothing to delete", "This dataset has no memorability scores.")
         else:
@@ -74,7 +80,10 @@ class DeleteMemorability(foo.Operator):
             chosen = ctx.params.get("memorability_field") or only
             if chosen is None:
                 mark_invalid(field, "choose the field to delete")
-            if chosen in fields:
+            if chosen in explanations:
+                label = "The heatmaps of the whole dataset and their files will be deleted. The images are not changed"
+                inputs.view("warning", types.Warning(label=label))
+            elif chosen in fields:
                 field = ScoreField(ctx.dataset, chosen)
                 inputs.view(
                     "warning",
