@@ -111,10 +111,16 @@ class App:
     def press(self, operator: str) -> None:
         """Click an operator's button above the grid, or in the menu at its end if there is no room."""
         button = self.page.locator(f'[data-item-id="{PLUGIN}/{operator}"]')
-        if eventually(lambda: button.first.evaluate(_WHERE)) == "in the menu":
+        if settled(lambda: button.first.evaluate(_WHERE), quiet_s=0.5) == "in the menu":
             self.page.locator("[data-itemid=grid-actions-row] svg[data-testid=ExpandMoreIcon]").click()
             expect(button).to_have_count(2)
         button.last.click()
+
+    def run_operator(self, label: str) -> None:
+        """Run an operator that has no button, from the list that the key ` opens."""
+        self.page.keyboard.press("`")
+        self.page.get_by_placeholder("Search operations by name...").fill(label)
+        self.page.keyboard.press("Enter")
 
     def form(self) -> Form:
         """The open form, once it has its defaults."""

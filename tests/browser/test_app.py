@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,4 +291,57 @@ def test_hostile_names_and_labels_are_shown_as_text(
     panel = app.open_panel(PANEL)
     eventually(panel.classes, lambda classes: len(classes) == len(dataset))
     assert page.evaluate("window.ran") is None
+    assert app.errors == []
+
+
+def test_a_selected_image_is_explained_in_the_modal_and_the_maps_are_removed(
+    serve: Serve,
+    open_app: Open,
+    make_dataset: MakeDataset,
+    photos: dict[str, Path],
+    tmp_path: Path,
+    take_screenshot: Callable[[App, str], None],
+) -> None:
+    for name in ("rocket.jpg", "coffee.png"):
+        Image.open(photos[name]).convert("L").save(tmp_path / name)
+    dataset = make_dataset([tmp_path / "rocket.jpg", tmp_path / "coffee.png"])  # gray: all colour is of the maps
+    app = open_app(serve(None), dataset)
+    app.select(0)
+    app.press("explain_memorability")
+    form = app.form()
+    form.see("1 image will be explained")
+    form.tick("Layer CAM")
+    take_screenshot(app, "explain")
+    form.submit()
+    assert "1 image explained, 0 failed" in app.result()
+    app.close_result()
+    eventually(app.fields, lambda fields: "explanation_raises" in fields)
+    app.page.get_by_test_id("looker").first.click()
+    modal = app.page.get_by_test_id("modal-looker-container")
+
+    def shown() -> Any:
+        return np.asarray(Image.open(io.BytesIO(modal.screenshot())).convert("RGB")).astype(int)
+
+    eventually(lambda: float((np.ptp(shown(), axis=2) > 40).mean()), lambda coloured: coloured > 0.01)
+    app.page.keyboard.press("Escape")
+    expect(modal).to_have_count(0)
+    app.page.reload()  # with the colours that the dataset now has for them
+    expect(app.page.get_by_test_id("looker").first).to_be_visible()
+    app.show("explanation_raises")
+    app.page.get_by_test_id("looker").first.click()
+    eventually(lambda: float((shown()[..., 0] - shown()[..., 2] > 40).mean()), lambda red: red > 0.01)
+    take_screenshot(app, "explained")
+    dataset.reload()
+    maps = [label.map_path for label in dataset.values("explanation_raises") if label is not None]
+    assert len(maps) == 1
+    assert Path(maps[0]).is_file()
+
+    app.page.keyboard.press("Escape")
+    expect(modal).to_have_count(0)
+    app.run_operator("Delete memorability")
+    form = app.form()
+    form.see("The heatmaps of the whole dataset and their files will be deleted")
+    form.submit()
+    eventually(app.fields, lambda fields: "explanation_raises" not in fields)
+    assert not Path(maps[0]).exists()
     assert app.errors == []

@@ -10,7 +10,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from resmem_plugin.core.errors import ResMemError
-from resmem_plugin.fiftyone.app.text import code_span, format_count
+from resmem_plugin.fiftyone.app.text import code_span, escape_markdown, format_count
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form
 
 _METHODS = {
@@ -20,6 +20,7 @@ _METHODS = {
 }
 _BASELINES = {"blurred": "a blur", "mean": "its mean colour", "blank": "gray"}
 _MANY = 20
+_SHOWN_FAILURES = 5
 
 
 class ExplainMemorability(foo.Operator):
@@ -57,6 +58,11 @@ class ExplainMemorability(foo.Operator):
 
         return compute_explanations(samples, explanation_field, **options).fields
 
+    def resolve_placement(self, ctx: Any) -> Any:  # noqa: ARG002
+        """A button above the grid."""
+        button = types.Button(label="Explain memorability", prompt=True, icon="contrast")
+        return types.Placement(types.Places.SAMPLES_GRID_SECONDARY_ACTIONS, button)
+
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
@@ -92,13 +98,15 @@ class ExplainMemorability(foo.Operator):
         inputs.bool("overwrite", default=False, label="Explain again what has maps")
 
     def execute(self, ctx: Any) -> Iterator[Any]:
-        """Explain, show the maps, and open a single image; errors are shown."""
+        """Explain, and show the maps; errors are shown in the App, and raised elsewhere."""
         try:
             yield from self._steps(ctx)
         except ResMemError as error:
             if "sample_selection_style" not in ctx.request_params:  # Python called it
                 raise
-            yield ctx.ops.notify(str(error), variant="error")
+            outputs = types.Object()
+            outputs.view("summary", types.Error(label="Nothing was explained", description=escape_markdown(str(error))))
+            yield ctx.ops.show_output(types.Property(outputs).to_json(), {})
 
     def _steps(self, ctx: Any) -> Iterator[Any]:
         from resmem_plugin.fiftyone.explain import ExplanationRun
@@ -131,13 +139,15 @@ class ExplainMemorability(foo.Operator):
         others = [name for name in ctx.active_fields or [] if name not in summary.fields]
         yield ctx.ops.set_active_fields([*others, *summary.fields])
         said = f"{format_count(summary.explained, 'image')} explained, {summary.failed:,} failed, "
-        said += f"{summary.skipped:,} had maps already. Red raises the score, blue lowers it."
+        said += f"{summary.skipped:,} had maps already. Open an image to see them."
+        view: Any = types.Warning if summary.errors else types.Success
+        label = f"{summary.fields[0]} shows what raises the score, {summary.fields[1]} what lowers it"
+        outputs = types.Object()
+        outputs.view("summary", view(label=escape_markdown(label), description=said))
         if summary.errors:
-            path, reason = next(iter(summary.errors.items()))
-            said += f" The first failure: {code_span(path)}: {reason}"
-        yield ctx.ops.notify(said, variant="warning" if summary.errors else "success")
-        if len(run.pending) == 1 and summary.explained and ctx.current_sample is None:
-            yield ctx.ops.open_sample(run.pending[0][0])
+            shown = list(summary.errors.items())[:_SHOWN_FAILURES]
+            outputs.md("\n".join(f"- {code_span(f'{path}: {reason}')}" for path, reason in shown), name="failures")
+        yield ctx.ops.show_output(types.Property(outputs).to_json(), {})
 
 
 def _target(ctx: Any) -> Any:
