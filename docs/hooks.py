@@ -18,12 +18,15 @@ _OUTSIDE = (
     "SECURITY.md",
     "assets/app-form.png",
     "assets/app.png",
+    "assets/explanation.jpg",
+    "assets/features.jpg",
     "assets/gallery.png",
     "assets/memorability-light.svg",
     "benchmarks/RESULTS.md",
     "benchmarks/speed.svg",
     "notebooks/01_score_a_dataframe.ipynb",
     "notebooks/02_curate_with_fiftyone.ipynb",
+    "notebooks/03_why_this_score.ipynb",
     "tests/corpus/README.md",
 )
 _LINK_TO_OUTSIDE = re.compile(rf"(\]\((?:\.\./)*)\.\./(?=(?:{'|'.join(map(re.escape, _OUTSIDE))})[)#])")

@@ -111,7 +111,7 @@ class App:
     def press(self, operator: str) -> None:
         """Click an operator's button above the grid, or in the menu at its end if there is no room."""
         button = self.page.locator(f'[data-item-id="{PLUGIN}/{operator}"]')
-        if settled(lambda: button.first.evaluate(_WHERE), quiet_s=0.5) == "in the menu":
+        if eventually(lambda: settled(lambda: button.first.evaluate(_WHERE), quiet_s=0.5)) == "in the menu":
             self.page.locator("[data-itemid=grid-actions-row] svg[data-testid=ExpandMoreIcon]").click()
             expect(button).to_have_count(2)
         button.last.click()

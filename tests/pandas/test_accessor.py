@@ -12,9 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from resmem_plugin import Scorer
-from resmem_plugin.core.errors import FailedImagesWarning
+from resmem_plugin.core.errors import FailedImagesWarning, ScoringError
 from resmem_plugin.pandas.columns import score_column
 from tests.models import Counting
 from tests.pandas.conftest import EXPECTED
@@ -140,3 +141,24 @@ def test_score_options_are_documented_and_typed() -> None:
     assert parameters == set(ScoreOptions.__annotations__)
     documentation = inspect.getdoc(ResMemAccessor.score) or ""
     assert all(f"{name}: " in documentation for name in parameters)
+
+
+def test_explain_shows_the_first_images_with_their_maps(red: Scorer, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (40, 40), (80 * number, 0, 0)).save(path)
+    frame = pd.DataFrame({"path": [path.name for path in paths]}, index=list("abc"))
+    shown = frame.resmem.explain("path", n=2, passes=49, root=tmp_path, scorer=red)
+    assert repr(shown).startswith("<Gallery 'What raises and lowers the score: occlusion': 2 of 3 images")
+    assert shown.to_html().count("<img") == 2
+    series = pd.Series([str(paths[2]), None, "none.jpg"])
+    shown = series.resmem.explain(passes=49, errors="coerce", scorer=red)
+    assert [card.error is None for card in shown.cards] == [True, False, False]
+    with pytest.raises(KeyError, match="no column 'image'"):
+        frame.resmem.explain("image")
+    with pytest.raises(ValueError, match="n must be an integer"):
+        frame.resmem.explain("path", n=-1)
+    with pytest.raises(TypeError, match="no such option: bogus"):
+        frame.resmem.explain("path", bogus=1)
+    with pytest.raises(ScoringError, match="2 of 2 files do not exist"):
+        frame.resmem.explain("path", n=2, scorer=red)

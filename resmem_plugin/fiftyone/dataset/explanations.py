@@ -1,8 +1,8 @@
 """Maps of explanations in a dataset: two fields of heatmaps, whose files are in a folder that the fields name.
 
 The App reads a heatmap's file as numbers from 0 to 255 (16-bit PNG: to 65535), which cannot be negative. So what raises
-the score and what lowers it are two heatmaps, of two colours; 255 stands for the label's attribute `limit`, in units
-of the score.
+the score and what lowers it are two heatmaps, in the colours of two fields; 255 stands for the label's attribute
+`limit`, in units of the score.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ RAISES, LOWERS = "_raises", "_lowers"
 
 _INFO = "resmem_explanation"
 _SIGNS = {RAISES: 1, LOWERS: -1}
-_COLOURS = {RAISES: "#d62828", LOWERS: "#1e5adc"}
 _DESCRIPTIONS = {RAISES: "What raises the memorability score", LOWERS: "What lowers the memorability score"}
 _LARGEST_PX = (512, 512)
 _ORIENTATION = 0x0112  # of EXIF
@@ -86,7 +85,7 @@ class ExplanationField:
                 raise OptionError(f"{self.dataset.name!r} has another field {path!r} already: choose another name")
 
     def add_to_schema(self, info: Mapping[str, Any]) -> None:
-        """Add both fields, or record anew how their maps are made; the App shows them in red and blue."""
+        """Add both fields, or record anew how their maps are made."""
         record = {_INFO: {**info, "dataset": str(self.dataset._doc.id)}}
         for path, description in zip(self.paths, _DESCRIPTIONS.values(), strict=True):
             if not self.dataset.has_field(path):
@@ -100,13 +99,6 @@ class ExplanationField:
             found = self.dataset.get_field(path)
             found.info = {**(found.info or {}), **record}
             found.save()
-        scheme = self.dataset.app_config.color_scheme or fo.ColorScheme()
-        coloured = [field for field in scheme.fields or [] if field.get("path") not in self.paths]
-        scheme.fields = coloured + [
-            {"path": path, "fieldColor": colour} for path, colour in zip(self.paths, _COLOURS.values(), strict=True)
-        ]
-        self.dataset.app_config.color_scheme = scheme
-        self.dataset.save()
 
     def labelled(self) -> set[str]:
         """The ids of the samples whose maps are there."""
@@ -166,10 +158,6 @@ class ExplanationField:
                 deleted.append(f"field {path}")
         if files:
             deleted.append(f"{files} files")
-        scheme = self.dataset.app_config.color_scheme
-        if scheme is not None:
-            scheme.fields = [field for field in scheme.fields or [] if field.get("path") not in self.paths]
-            self.dataset.save()
         return deleted
 
 
