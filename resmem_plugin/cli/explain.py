@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
         type=int,
         metavar="N",
         help="through the network for each image: of occlusion 49 to 169 (default: 80), of integrated_gradients 9 to "
-        "500 (32), of smoothgrad 1 to 500 (16)",
+        "500 (64), of smoothgrad 1 to 500 (16)",
     )
     explain.add_argument("--seed", type=int, default=0, metavar="N", help="of smoothgrad's noise (default: 0)")
     existing = explain.add_mutually_exclusive_group()

@@ -24,7 +24,7 @@ from resmem_plugin.explain.occlusion import ALL_WINDOWS, COARSE_WINDOWS, occlusi
 
 METHODS = {
     "occlusion": 80,
-    "integrated_gradients": 32,
+    "integrated_gradients": 64,
     "gradient_x_input": 1,
     "smoothgrad": 16,
     "layer_cam": 1,
@@ -84,7 +84,7 @@ def explain(
         baseline: what stands for nothing: "blurred" (the image itself, without shapes), "mean" (its mean colour), or
             "blank" (middle gray, which the network finds memorable).
         passes: through the network for each image: windows of occlusion (49 to 169), steps of integrated gradients (9
-            to 500), copies of SmoothGrad (1 to 500). None: 80, 32 and 16.
+            to 500), copies of SmoothGrad (1 to 500). None: 80, 64 and 16.
         seed: of SmoothGrad's noise.
         errors: "raise" stops at the first image that cannot be read, and checks before that local files exist; "coerce"
             gives such an image an explanation without a map, with the reason.

@@ -22,6 +22,7 @@ NAME = "@resmem/memorability"
 OPERATORS = [
     "compute_memorability",
     "delete_memorability",
+    "explain_memorability",
     "fine_tune_memorability",
     "memorability_info",
     "memorability_kendall",

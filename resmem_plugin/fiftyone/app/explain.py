@@ -15,7 +15,7 @@ from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form
 
 _METHODS = {
     "occlusion": "Occlusion: what hiding a part changes (some 10 s an image on two cores)",
-    "integrated_gradients": "Integrated gradients: each pixel's part (some 20 s)",
+    "integrated_gradients": "Integrated gradients: each pixel's part (some 40 s)",
     "layer_cam": "Layer CAM: the ResNet alone, coarse (1 s)",
 }
 _BASELINES = {"blurred": "a blur", "mean": "its mean colour", "blank": "gray"}
