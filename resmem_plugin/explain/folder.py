@@ -21,7 +21,7 @@ SUFFIX = ".npz"
 
 Existing: TypeAlias = Literal["refuse", "resume", "overwrite"]
 
-_LONGEST_STEM = 80
+_LONGEST_STEM = 40  # characters, of up to four bytes
 _PICTURE_PX = (1024, 1024)
 
 
