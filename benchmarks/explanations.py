@@ -75,7 +75,7 @@ def order_of(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.intp]:
     return np.argsort(-sums, axis=None, kind="stable")
 
 
-def faithful(count: int, baseline: str) -> None:
+def faithful(count: int, baseline: str, steps: int) -> None:
     """Print the means of both curves, less those of a random order, with 95 % intervals."""
     scorer = Scorer(device="cpu")
     random = np.random.default_rng(0)
@@ -89,7 +89,8 @@ def faithful(count: int, baseline: str) -> None:
             hidden = np.asarray(baseline_of(shown, baseline))
             orders = {"random": random.permutation(_CELLS**2), "centre": order_of(-distance)}
             for method in METHODS:
-                explanation = explain(image, method, baseline=baseline, scorer=scorer)
+                passes = steps if method == "integrated_gradients" else None
+                explanation = explain(image, method, baseline=baseline, passes=passes, scorer=scorer)
                 orders[method] = order_of(explanation.values)
                 if method == "integrated_gradients":
                     errors.append(explanation.completeness_error)
@@ -197,9 +198,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--baseline", default="blurred")
+    parser.add_argument("--steps", type=int, default=64, help="of integrated gradients, for faithful")
     options = parser.parse_args()
     if options.what == "faithful":
-        faithful(options.images, options.baseline)
+        faithful(options.images, options.baseline, options.steps)
     elif options.what == "times":
         times(options.images)
     else:
