@@ -41,6 +41,8 @@ LONGEST_FILES = (
     "tests/fiftyone/dataset/test_interrupted.py",
     "tests/core/scoring/test_pipeline.py",
     "notebooks/02_curate_with_fiftyone.ipynb",
+    "notebooks/03_why_this_score.ipynb",
+    "tests/explain/test_saliency.py",
 )
 """Those that take longest, which start first: two workers then end at about the same time."""
 
@@ -58,6 +60,7 @@ os.environ.update(
     FIFTYONE_MODEL_ZOO_DIR=str(_FIFTYONE / "models"),
     FIFTYONE_PLUGINS_DIR=str(_FIFTYONE / "plugins"),
     FIFTYONE_SHOW_PROGRESS_BARS="false",
+    XDG_DATA_HOME=str(_FIFTYONE / "data"),  # of maps and weights that the App makes
     RAY_worker_niceness="0",  # it is 15: the other tests would take the cores
 )
 

@@ -33,6 +33,11 @@ class ExplanationSummary:
         explained: samples that were explained.
         skipped: samples that had maps already.
         errors: of the samples that could not be explained, by file path.
+
+    Examples:
+        >>> from resmem_plugin.fiftyone import ExplanationSummary
+        >>> ExplanationSummary(["a_raises", "a_lowers"], "maps", explained=2, errors={"c.jpg": "it is empty"}).failed
+        1
     """
 
     fields: list[str]
