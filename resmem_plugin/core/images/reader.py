@@ -174,13 +174,18 @@ class ImageReader:
         self._sources.close()
 
 
-def _apply_exif(image: Image.Image) -> Image.Image:
+def exif_turn(image: Image.Image) -> Image.Transpose | None:
+    """What turns an image upright, by its EXIF orientation; None: it is, or its metadata cannot be read."""
     try:
         orientation = image.getexif().get(0x0112)
     except Exception:  # metadata that cannot be read rotate nothing
-        orientation = None
-    method = _EXIF_TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+        return None
+    return _EXIF_TRANSPOSES.get(orientation) if isinstance(orientation, int) else None
+
+
+def _apply_exif(image: Image.Image) -> Image.Image:
+    turn = exif_turn(image)
+    return image if turn is None else image.transpose(turn)
 
 
 def _is_clipped(image: Image.Image) -> bool:

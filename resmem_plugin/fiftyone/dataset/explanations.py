@@ -20,6 +20,7 @@ from PIL import Image
 
 from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import OptionError
+from resmem_plugin.core.images.reader import exif_turn
 from resmem_plugin.fiftyone.dataset.names import check_field_name
 from resmem_plugin.fiftyone.dataset.schema import all_images
 
@@ -32,16 +33,6 @@ _INFO = "resmem_explanation"
 _SIGNS = {RAISES: 1, LOWERS: -1}
 _DESCRIPTIONS = {RAISES: "What raises the memorability score", LOWERS: "What lowers the memorability score"}
 _LARGEST_PX = (512, 512)
-_ORIENTATION = 0x0112  # of EXIF
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True)
@@ -172,5 +163,5 @@ def _upright(found: Image.Image, filepath: str, explanation: Explanation) -> Ima
     if explanation.provenance is not None and explanation.provenance.exif_transpose:
         return found
     with Image.open(filepath) as image:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        turn = exif_turn(image)
     return found if turn is None else found.transpose(turn)
