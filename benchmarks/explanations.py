@@ -33,7 +33,7 @@ from resmem_plugin.explain.occlusion import PLACES, WINDOW
 from resmem_plugin.explain.saliency import METHODS
 
 _CELLS = 14  # rows and columns of what is hidden at once
-_STEPS = 7  # of a curve
+_STEPS = 5  # of a curve
 
 Images = npt.NDArray[np.uint8]
 

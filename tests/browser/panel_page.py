@@ -70,7 +70,7 @@ class Panel:
 
     def menu(self, label: str) -> str:
         """The value that a menu shows."""
-        return self._menu(label).inner_text(timeout=1000).strip()
+        return self._menu(label).inner_text(timeout=10_000).strip()
 
     def choose(self, label: str, option: str) -> None:
         """Choose from a menu. It closes if the panel is refreshed, and is opened again."""
