@@ -93,6 +93,16 @@ class Engine(EngineInfo, Protocol):
             OptionError: if the network has no embeddings.
         """
 
+    def features(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> what tells images apart: the ResNet's outputs (B, 1000).
+
+        Embeddings lie close together whatever the images show; these do not. Of a caller's own network: its embeddings.
+
+        Raises:
+            EvalModeError: if the model was switched to training mode.
+            OptionError: if the network has neither.
+        """
+
 
 def jpeg_decoder(engine: EngineInfo, decode: str, *, exif_transpose: bool) -> DecodeJPEGs | None:
     """What decodes JPEGs on the engine's device, if these options allow other pixels than Pillow's."""

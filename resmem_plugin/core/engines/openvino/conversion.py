@@ -28,7 +28,7 @@ from resmem_plugin.core.network.weights import WeightsFile, verify
 if TYPE_CHECKING:
     from resmem_plugin.core.network.resmem import ResMemNetwork
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Raised whenever a release converts to another graph."""
 
 _GRAPH, _CONSTANTS, _MANIFEST = "resmem.xml", "resmem.bin", "manifest.json"
@@ -37,7 +37,8 @@ _logger = logging.getLogger(__name__)
 
 
 def load_converted(core: openvino.Core, weights: WeightsFile) -> openvino.Model:
-    """Load the network for OpenVINO: uint8 images (B, 227, 227, 3) -> memorability (B,), embeddings (B, 256).
+    """Load the network for OpenVINO: uint8 images (B, 227, 227, 3) -> memorability (B,), embeddings (B, 256),
+    features (B, 1000).
 
     It is read from the cache folder; if it is missing there, or damaged, it is converted and written. Two processes may
     do so at once.
@@ -150,7 +151,7 @@ def _simplify(model: openvino.Model) -> None:
 
 
 def _entry(network: ResMemNetwork) -> Any:
-    """The network from uint8 images to memorability and embeddings, in eval mode."""
+    """The network from uint8 images to memorability, embeddings and features, in eval mode."""
     import torch
     from torch import Tensor, nn
 
@@ -159,9 +160,11 @@ def _entry(network: ResMemNetwork) -> Any:
             super().__init__()
             self.network = network
 
-        def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-            embeddings = self.network.embed(batch.permute(0, 3, 1, 2).to(torch.float32) / 255)
-            return self.network.regress(embeddings).reshape(-1), embeddings
+        def forward(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            x = batch.permute(0, 3, 1, 2).to(torch.float32) / 255
+            features = self.network.features(x)
+            embeddings = self.network.embed_branches(self.network.convolutions(x), features)
+            return self.network.regress(embeddings).reshape(-1), embeddings, features
 
     return FromBytes().eval().requires_grad_(False)
 

@@ -19,7 +19,7 @@ from resmem_plugin.core.network.weights import WeightsFile
 _INFERENCE_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16, "int8": openvino.Type.f32}
 """The type of all operations that are not int8: fp32 with int8, so that scores are equal on every processor."""
 
-_SCORES, _EMBEDDINGS = 0, 1
+_SCORES, _EMBEDDINGS, _FEATURES = 0, 1, 2
 
 
 class OpenVINOEngine:
@@ -76,6 +76,14 @@ class OpenVINOEngine:
             ForkError: in a process forked from the one that loaded the network.
         """
         return self._run(batch, _EMBEDDINGS)
+
+    def features(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> the ResNet's outputs (B, 1000).
+
+        Raises:
+            ForkError: in a process forked from the one that loaded the network.
+        """
+        return self._run(batch, _FEATURES)
 
     def _run(self, batch: npt.NDArray[np.uint8], output: int) -> npt.NDArray[np.float32]:
         check_not_forked(self._process)

@@ -119,6 +119,16 @@ class PyTorchEngine:
             )
         return self._run(self._embeddings, batch)
 
+    def features(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 RGB images (B, 227, 227, 3) -> the ResNet's outputs (B, 1000); of a caller's model `embed`.
+
+        Raises:
+            OptionError: if a caller's model has no embeddings.
+        """
+        if isinstance(self.model, ResMemNetwork):
+            return self._run(self.model.features, batch)
+        return self.embed(batch)
+
     def _run(self, compute: Callable[[Tensor], Tensor], batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         check_not_forked(self._process)
         self.check_eval_mode()

@@ -66,6 +66,9 @@ def test_scores_and_embeddings_agree_with_pytorch(engine: OpenVINOEngine, batch:
     assert embeddings.shape == (4, 256)
     assert embeddings.dtype == np.float32
     assert np.abs(embeddings - expected).max() < 1e-5 * np.abs(expected).max()
+    features = engine.features(batch[:4])
+    assert features.shape == (4, 1000)
+    assert np.abs(features - torch_engine.features(batch[:4])).max() < 1e-5 * np.abs(features).max()
 
 
 @pytest.mark.weights

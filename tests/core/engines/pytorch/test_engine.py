@@ -18,6 +18,7 @@ from resmem_plugin.core.engines.pytorch.cuda import CUDAEngine
 from resmem_plugin.core.engines.pytorch.engine import Model, PyTorchEngine
 from resmem_plugin.core.errors import EvalModeError, OptionError, ScoringError
 from resmem_plugin.core.images.preprocess import pixels
+from tests import upstream
 from tests.conftest import flat
 from tests.models import MemoryLimited, MemoryLimitedWithEmbeddings, Red, WithWrongEmbeddings
 
@@ -97,11 +98,22 @@ def test_scores_follow_from_embeddings(scorer: Scorer, photos: dict[str, Path]) 
     assert scorer.engine.embed(batch[1:2])[0] == pytest.approx(embeddings[1], abs=1e-4)
 
 
+@pytest.mark.weights
+@upstream.quiet
+def test_features_are_the_outputs_of_upstreams_resnet(scorer: Scorer, photos: dict[str, Path]) -> None:
+    batch = _batch(photos, "coffee.png", "moon.png")
+    with torch.inference_mode():
+        expected = upstream.model().features(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255).numpy()
+    assert expected.shape == (2, 1000)
+    assert scorer.engine.features(batch) == pytest.approx(expected, abs=1e-4)
+
+
 def test_embeddings_of_a_callers_model() -> None:
     engine = PyTorchEngine(MemoryLimitedWithEmbeddings(largest=3), device="cpu")
     batch = np.random.default_rng(0).integers(0, 256, (8, 227, 227, 3), dtype=np.uint8)
     assert engine.can_embed
     assert engine.embed(batch) == pytest.approx(batch.mean(axis=(1, 2)) / 255, abs=1e-5)
+    assert (engine.features(batch) == engine.embed(batch)).all()
     assert isinstance(engine.model, MemoryLimitedWithEmbeddings)
     engine.model.train()
     with pytest.raises(EvalModeError, match="training mode"):
