@@ -183,7 +183,7 @@ def build_reference(
     Examples:
         >>> from resmem_plugin.curation import build_reference
         >>> build_reference(["coffee.png", "chelsea.png", "rocket.jpg", "none.jpg"], "three photographs")
-        (<Reference 'three photographs': 3 images, median 0.844>, 1)
+        (<Reference 'three photographs': 3 images, median 0.837>, 1)
     """
     scorer = Scorer() if scorer is None else scorer
     scores = [score.memorability for score in scorer.score(images, "coerce", progress)]
