@@ -201,6 +201,8 @@ class RedEngine:
     def embed(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         raise NotImplementedError
 
+    features = embed
+
 
 class AsynchronousEngine(PyTorchEngine):
     """Works asynchronously, as a GPU does: a thread scores the batches. `events` lists submissions and waits."""

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from resmem_plugin.cli import cache, distributed, evaluate, explain, fiftyone, score, train, weights
+    from resmem_plugin.cli import cache, curate, distributed, evaluate, explain, fiftyone, report, score, train, weights
 
     parser = Parser(prog="resmem", description="Score how memorable images are, 0 to 1, with ResMem.")
     parser.add_argument("--version", action="version", version=f"resmem-plugin {package_version()}")
@@ -71,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add_command(commands)
     distributed.add_merge_command(commands)
     explain.add_commands(commands)
+    curate.add_commands(commands)
+    report.add_command(commands)
     evaluate.add_command(commands)
     train.add_commands(commands)
     weights.add_command(commands)

@@ -14,7 +14,7 @@ from resmem_plugin.core.engines.resolve import ENGINES, PRECISIONS
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.outputs import RESULT_COLUMNS
 from resmem_plugin.jobs.signals import defer_signals, exit_on_signal
-from resmem_plugin.jobs.tables import check_file, read_table
+from resmem_plugin.jobs.tables import check_file, read_table, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         from resmem_plugin.training import evaluate
     failed = 0
     if options.dataset is None:
-        frame, prediction, target, group = _table(options.input), options.prediction, options.target, options.group
+        frame = to_frame(read_table(options.input))
+        prediction, target, group = options.prediction, options.target, options.group
     else:
         frame, failed = _scored_dataset(options)
         prediction, target, group = _SCORE, _MEMORABILITY, "group" if frame["group"].notna().any() else None
@@ -117,18 +118,6 @@ def _check(options: argparse.Namespace) -> None:
         check_file(options.output)
         if os.path.lexists(options.output) and not options.overwrite:
             raise OptionError(f"{options.output} exists: name another file, or use --overwrite")
-
-
-def _table(path: str) -> pd.DataFrame:
-    """A table, with the attributes that `resmem score` stored in parquet: the provenance of its scores."""
-    import pandas as pd
-
-    table = read_table(path)
-    frame = pd.DataFrame(dict(enumerate(table.columns)))
-    frame.columns = pd.Index(table.names)
-    attributes = json.loads(table.metadata.get(b"PANDAS_ATTRS", b"{}"))
-    frame.attrs = attributes if isinstance(attributes, dict) else {}
-    return frame.replace("", None)
 
 
 def _scored_dataset(options: argparse.Namespace) -> tuple[pd.DataFrame, int]:

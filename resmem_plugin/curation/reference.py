@@ -21,6 +21,7 @@ _FORMAT = "resmem-reference"
 _VERSION = 1
 _MAX_SCORES = 10_001  # that a file keeps; of more, the quantiles: a percentile moves by .01 at most
 _MIN_SCORES = 2
+_DECIMALS = 5
 
 
 def percentiles(scores: npt.ArrayLike, among: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
@@ -122,7 +123,8 @@ class Reference:
                 f"these scores do not compare with the reference {self.name!r}: {told or 'another provenance'}. "
                 "Build a reference with the same options, or score with those of the reference"
             )
-        return percentiles(scores, self.scores)
+        # engines agree to 1e-5, and files hold fewer digits: what differs by less is the same score
+        return percentiles(np.round(np.asarray(scores, np.float64), _DECIMALS), np.round(self.scores, _DECIMALS))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file of JSON, whole or not at all, replacing one that exists."""

@@ -171,6 +171,29 @@ def to_arrow(table: Table, attributes: Mapping[str, Any] | None = None) -> pa.Ta
     return arrow.replace_schema_metadata({**table.metadata, **readable_metadata(arrow.schema.metadata)})
 
 
+def to_frame(table: Table) -> pd.DataFrame:
+    """The table as a DataFrame, empty cells as missing, with the attributes that `write_table` stored in parquet.
+
+    Examples:
+        >>> from resmem_plugin.jobs.tables import Table, to_frame
+        >>> to_frame(Table(["path", "kind"], [["a.png", "b.png"], ["cat", ""]]))["kind"].isna().tolist()
+        [False, True]
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(dict(enumerate(table.columns)))
+    for number, column in frame.items():
+        if pd.api.types.is_string_dtype(column.dtype) or column.dtype == object:  # of others, == may be an array
+            frame[number] = column.mask(np.array([isinstance(cell, str) and not cell for cell in column], bool))
+    frame.columns = pd.Index(table.names)
+    try:
+        attributes = json.loads(table.metadata.get(b"PANDAS_ATTRS", b"{}"))
+    except ValueError:  # another tool's
+        attributes = {}
+    frame.attrs = attributes if isinstance(attributes, dict) else {}
+    return frame
+
+
 def escape_formula(text: str, formula_prefix: str) -> str:
     """The text, prefixed with `formula_prefix` if a spreadsheet would evaluate it as a formula."""
     return formula_prefix + text if text.startswith(_FORMULA_STARTS) else text

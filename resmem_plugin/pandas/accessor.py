@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from resmem_plugin.pandas.columns import MEMORABILITY, check_options, images_of, score_column, scorer_of, select
+from resmem_plugin.pandas.ranking import check_count, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -130,7 +129,7 @@ class ResMemAccessor:
             >>> df.resmem.top("path", n=2)["path"].tolist()
             ['coffee.png', 'chelsea.png']
         """
-        return self._ranked(column, n, by, ascending=False, options=options)
+        return ranked(self._data, column, n, by, ascending=False, options=options)
 
     def bottom(
         self, column: Hashable = None, n: int = 10, *, by: Hashable = MEMORABILITY, **options: Unpack[ScoreOptions]
@@ -144,7 +143,7 @@ class ResMemAccessor:
             >>> df.resmem.bottom("path", n=1)["path"].tolist()
             ['rocket.jpg']
         """
-        return self._ranked(column, n, by, ascending=True, options=options)
+        return ranked(self._data, column, n, by, ascending=True, options=options)
 
     def gallery(
         self,
@@ -175,7 +174,7 @@ class ResMemAccessor:
         from resmem_plugin.reports.gallery import Card, Gallery
 
         scorer = options.get("scorer")
-        rows = self._ranked(column, n, by, ascending=ascending, options=options)
+        rows = ranked(self._data, column, n, by, ascending=ascending, options=options)
         images = images_of(
             rows, column if isinstance(self._data, pd.DataFrame) else rows.columns[0], options.get("root")
         )
@@ -213,8 +212,7 @@ class ResMemAccessor:
             options: as in `score`; scores are not kept in a cache.
 
         Examples:
-            >>> import pandas as pd
-            >>> import resmem_plugin
+            >>> import pandas as pd, resmem_plugin
             >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png"]})
             >>> df.resmem.explain("path", n=1)
             <Gallery 'What raises and lowers the score: occlusion': 1 of 2 images; ...>
@@ -223,7 +221,7 @@ class ResMemAccessor:
         from resmem_plugin.reports.explanations import explanation_gallery
 
         check_options(options)
-        _check_count(n)
+        check_count(n)
         images = images_of(self._data, column, options.get("root"))
         scorer = scorer_of(options)
         explained = explain(
@@ -237,6 +235,44 @@ class ResMemAccessor:
             scorer=scorer,
         )
         return explanation_gallery(images[:n], explained, scorer, total=len(images))
+
+    def select(
+        self,
+        column: Hashable = None,
+        n: int = 10,
+        *,
+        by: Hashable = MEMORABILITY,
+        strength: float = 0.5,
+        per: Hashable | None = None,
+        embeddings: Any = None,
+        selection: Mapping[str, Any] | None = None,
+        **options: Unpack[ScoreOptions],
+    ) -> pd.DataFrame:
+        """Select memorable images that are unlike each other; of near-duplicates only the best.
+
+        Args:
+            column: label of the column of images. Omit it on a Series.
+            n: how many rows, or of each class with `per`.
+            by: the column of scores. If it does not exist, the images are scored and it is added.
+            strength: of diversity, 0 (memorability alone) to 1 (diversity alone).
+            per: a column of classes.
+            embeddings: an array (N, D) or a column of vectors; None: `image_features`, as slow as scoring.
+            selection: more arguments of `resmem_plugin.curation.select`, which says what columns are added.
+            options: as in `score`.
+
+        Examples:
+            >>> import pandas as pd, resmem_plugin
+            >>> df = pd.DataFrame({"path": ["coffee.png", "coffee.png", "rocket.jpg"]})
+            >>> df.resmem.select("path", n=3)[["path", "near_duplicates"]].values.tolist()
+            [['coffee.png', [1]], ['rocket.jpg', []]]
+        """
+        from resmem_plugin import curation
+
+        scored = ranked(self._data, column, len(self._data), by, ascending=False, options=options, keep_all=True)
+        if embeddings is None:
+            images = images_of(self._data, column, options.get("root"))
+            embeddings = curation.image_features(images, progress=options.get("progress"), scorer=scorer_of(options))
+        return curation.select(scored, n, by, embeddings, strength, per, **(selection or {}))
 
     def hist(
         self, column: Hashable = None, *, bins: int = 30, ax: Axes | None = None, **options: Unpack[ScoreOptions]
@@ -252,8 +288,7 @@ class ResMemAccessor:
         Examples:
             >>> import matplotlib
             >>> matplotlib.use("Agg")  # no window
-            >>> import pandas as pd
-            >>> import resmem_plugin
+            >>> import pandas as pd, resmem_plugin
             >>> df = pd.DataFrame({"path": ["coffee.png", "chelsea.png", "rocket.jpg"]})
             >>> df.resmem.hist("path", bins=10).get_xlabel()
             'memorability'
@@ -264,35 +299,3 @@ class ResMemAccessor:
         else:
             values = self.score(column, **options)  # type: ignore[assignment]
         return values.plot.hist(bins=bins, ax=ax, xlabel=str(values.name or MEMORABILITY), ylabel="images")
-
-    def _ranked(
-        self, column: Hashable, n: int, by: Hashable, *, ascending: bool, options: ScoreOptions
-    ) -> pd.DataFrame:
-        _check_count(n)
-        if isinstance(self._data, pd.Series):
-            frame = self._data.to_frame("image" if self._data.name in (None, by) else self._data.name)
-        else:
-            frame = self._data
-        attrs = dict(frame.attrs)
-        if by in frame.columns:
-            select(self._data, column)
-            check_options(options)
-            if not pd.api.types.is_numeric_dtype(select(frame, by)):
-                raise TypeError(f"cannot rank by the column {by!r}: it is not numeric")
-            values = np.asarray(select(frame, by).to_numpy(dtype="float64", na_value=math.nan))
-        else:
-            table = score_column(self._data, column, **options)
-            values = table[MEMORABILITY].to_numpy(dtype="float64")
-            attrs |= table.attrs
-        order = np.argsort(values if ascending else -values, kind="stable")
-        order = order[~np.isnan(values[order])][:n]
-        rows = frame.take(order).copy()
-        if by not in frame.columns:
-            rows[by] = values[order].astype("float32")
-        rows.attrs = attrs
-        return rows
-
-
-def _check_count(n: object) -> None:
-    if not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f"n must be an integer >= 0, not {n!r}")

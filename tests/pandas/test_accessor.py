@@ -162,3 +162,16 @@ def test_explain_shows_the_first_images_with_their_maps(red: Scorer, tmp_path: P
         frame.resmem.explain("path", bogus=1)
     with pytest.raises(ScoringError, match="2 of 2 files do not exist"):
         frame.resmem.explain("path", n=2, scorer=red)
+
+
+def test_select_scores_and_keeps_unlike_images(df: pd.DataFrame, red: Scorer) -> None:
+    vectors = [[1.0, 0.0], [0.0, 1.0], [0.1, 1.0], [-1.0, 0.0]]
+    found = df.resmem.select("path", n=3, embeddings=vectors, scorer=red)
+    assert found.index.tolist() == [3, 2, 0]  # the reddest; of two that are near, the better; the one left
+    assert found["near_duplicates"].tolist() == [[], [1], []]
+    assert found["memorability"].tolist() == pytest.approx([EXPECTED[row] for row in (3, 2, 0)])
+    assert found.attrs["resmem"]["provenance"] == red.provenance.id
+    keep = {"near_duplicates": "keep", "ascending": True, "strategy": "top"}
+    assert df["path"].resmem.select(n=2, embeddings=vectors, selection=keep, scorer=red).index.tolist() == [0, 1]
+    own = df.assign(quality=[0.1, 0.2, 0.3, np.nan])
+    assert own.resmem.select("path", n=9, by="quality", embeddings=vectors).index.tolist() == [2, 0]
