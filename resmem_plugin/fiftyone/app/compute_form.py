@@ -14,7 +14,8 @@ from resmem_plugin.core.scoring.options import ScorerOptions
 from resmem_plugin.fiftyone.app.text import escape_markdown, format_duration
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, mark_invalid
 from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
-from resmem_plugin.fiftyone.dataset.plan import Plan, count_foreign, describe_foreign
+from resmem_plugin.fiftyone.dataset.foreign import find_foreign
+from resmem_plugin.fiftyone.dataset.plan import Plan
 from resmem_plugin.fiftyone.dataset.samples import image_samples
 from resmem_plugin.fiftyone.dataset.schema import DEFAULT_FIELD, label_fields, score_fields
 
@@ -167,9 +168,9 @@ def _add_preview(ctx: Any, inputs: Any, samples: Any, marked: _Marked) -> None:
         return mark_invalid(marked.overwrite, str(error))
     total, scored = plan.count()
     stored = plan.writer.target.count()
-    foreign = count_foreign(plan.writer.target, stored)
+    foreign = find_foreign(plan.writer.target, stored)
     if foreign and scored and not params.overwrite:
-        text = escape_markdown(describe_foreign(plan.writer.target, stored, foreign))
+        text = escape_markdown(foreign.describe(plan.writer.target, stored))
         inputs.view("foreign", types.Warning(label="Some scores came from elsewhere", description=text))
     pending = total if params.overwrite else total - scored
     rate = _estimate_images_per_s(plan.writer, chosen)

@@ -9,6 +9,7 @@ from fiftyone.operators import types
 
 from resmem_plugin.fiftyone.app.text import code_span, escape_markdown, format_score
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
+from resmem_plugin.fiftyone.dataset.foreign import find_foreign
 from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
 
@@ -33,7 +34,8 @@ class MemorabilityInfo(foo.Operator):
             samples: the dataset, or a view of it.
 
         Returns:
-            One dict per memorability field: field, scored, failed, when, provenance, report.
+            One dict per memorability field: field, scored, failed, when, provenance, report, and caution, which says
+            if scores have come from elsewhere, or None.
 
         Examples:
             >>> import fiftyone as fo
@@ -62,14 +64,16 @@ class MemorabilityInfo(foo.Operator):
 
 
 def _summarize(field: ScoreField) -> dict[str, Any]:
-    report = field.run_report or {}
+    report, scored = field.run_report or {}, field.count()
+    foreign = find_foreign(field, scored)
     return {
         "field": field.path,
-        "scored": field.count(),
+        "scored": scored,
         "failed": field.count(field.error_path),
         "when": report.get("when"),
         "provenance": None if field.provenance is None else field.provenance.to_record(),
         "report": report,
+        "caution": foreign.describe(field, scored) if foreign else None,
     }
 
 
@@ -80,6 +84,8 @@ def _format_summary(summary: dict[str, Any]) -> str:
         f"**{summary['scored']:,} scored, {summary['failed']:,} failed**",
         "0 is forgettable, 1 memorable. The scores rank the images of this dataset; they are no probabilities.",
     ]
+    if summary["caution"]:
+        lines.append(f"**Caution**: {escape_markdown(summary['caution'])}")
     if report:
         lines.append(
             f"Last run: {summary['when']} UTC, {escape_markdown(str(report['state']))}, {report['scored']:,} scored, "

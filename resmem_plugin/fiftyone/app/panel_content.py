@@ -9,7 +9,12 @@ from resmem_plugin.fiftyone.app.shown import Shown
 from resmem_plugin.fiftyone.app.text import escape_markdown, format_score
 from resmem_plugin.fiftyone.dataset.class_means import ClassMean, means_by_class
 from resmem_plugin.fiftyone.dataset.description import describe_view, own_stages, shows_failed, sort_direction
-from resmem_plugin.fiftyone.dataset.distribution import Distribution, describe_provenance, distribution
+from resmem_plugin.fiftyone.dataset.distribution import (
+    Distribution,
+    describe_mixture,
+    describe_provenance,
+    distribution,
+)
 from resmem_plugin.fiftyone.dataset.schema import label_fields
 from resmem_plugin.fiftyone.dataset.views import class_paths, scored_label_fields, sortable_fields
 
@@ -47,6 +52,7 @@ class PanelContent:
         found: the distribution; None without a field.
         means: the means by class.
         provenance: what produced the scores.
+        caution: why some scores may have another provenance.
         active: the stages of the view in words.
         filtered: the paths that the sidebar filters by.
         order: "most" or "least" if the view is sorted by the field.
@@ -66,6 +72,7 @@ class PanelContent:
     found: Distribution | None = None
     means: tuple[ClassMean, ...] = ()
     provenance: str = ""
+    caution: str = ""
     active: tuple[str, ...] = ()
     filtered: tuple[str, ...] = ()
     order: str | None = None
@@ -103,6 +110,7 @@ def panel_content(shown: Shown, choices: Choices) -> PanelContent:
         found=distribution(view, field),
         means=tuple(means_by_class(view, field, class_field)) if class_field is not None else (),
         provenance=describe_provenance(view, field),
+        caution=describe_mixture(view, field),
         order=sort_direction(shown.base, field),
         failed_only=shows_failed(shown.base, field),
     )

@@ -34,6 +34,7 @@ def panel_data(content: PanelContent) -> dict[str, Any]:
         "objects": objects_text(content),
         "note": f"The {MAX_CLASSES} largest classes at most. Click a class to see only its {content.unit}; a sample "
         "counts once in each of its classes.",
+        "caution": f"**Caution**: {escape_markdown(content.caution)}",
         "provenance": escape_markdown(content.provenance),
     }
     if content.found is not None and content.found.scored:
@@ -56,6 +57,8 @@ def panel_layout(panel: Any, content: PanelContent) -> Any:
         if len(content.fields) > 1:
             _menu(layout, "field", content.fields, content.field, "Field", content.times_chosen, panel.on_field)
         _markdown(layout, "statistics")
+        if content.caution:
+            _markdown(layout, "caution")
     _view_buttons(layout, panel, content)
     _markdown(layout, "active")
     if content.found is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
+from resmem_plugin.fiftyone.dataset.foreign import find_foreign
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
 
 MAX_BINS = 50
@@ -139,6 +140,14 @@ def describe_provenance(samples: Any, field: str) -> str:
         f"ResMem, {known.engine} {known.precision}{decode}{exif}, provenance {known.id}"
         f"{f', {when} UTC' if when else ''}"
     )
+
+
+def describe_mixture(samples: Any, field: str) -> str:
+    """A caution if scores in this field have come from elsewhere, else ""."""
+    score_field = ScoreField(root_dataset(samples), _path_in_dataset(samples, field))
+    stored = score_field.count()
+    foreign = find_foreign(score_field, stored)
+    return foreign.describe(score_field, stored) if foreign else ""
 
 
 def _path_in_dataset(samples: Any, field: str) -> str:

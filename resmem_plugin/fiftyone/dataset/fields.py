@@ -101,6 +101,10 @@ class ScoreField:
         """The number of values in the whole dataset, in every group slice."""
         return int(self.samples.count(path or self.path)) if self.dataset.has_field(path or self.path) else 0
 
+    def sum(self) -> float:
+        """The sum of its scores in the whole dataset."""
+        return float(self.samples.sum(self.path) or 0) if self.exists else 0.0
+
     def check(self) -> None:
         """Check that it can be written to.
 

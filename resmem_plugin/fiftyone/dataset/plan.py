@@ -12,7 +12,7 @@ from resmem_plugin.core.network.weights import find_weights
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scoring.options import ScorerOptions, provenance_of
 from resmem_plugin.fiftyone.dataset.fields import ScoreField, ScoreWriter
-from resmem_plugin.fiftyone.dataset.samples import count_keys, image_samples, list_keys
+from resmem_plugin.fiftyone.dataset.samples import count_keys, image_samples, list_keys, repeats
 from resmem_plugin.fiftyone.dataset.schema import label_root
 
 
@@ -45,9 +45,9 @@ class Plan:
         path = self.writer.target.path.removeprefix(self.writer.target.prefix)
         if self.patches_field is not None:  # in a patches view the label is not in a list
             path = f"{label_root(self.samples, self.patches_field)}.{path.rpartition('.')[2]}"
-        if self.samples.has_field(path):
+        if self.samples.has_field(path) and not repeats(self.samples):
             scored = int(self.samples.count(path))
-        else:  # there are none, or the view excludes the field
+        else:  # there are none, or the view excludes the field, or repeats samples
             stored = self.writer.stored_scores()
             scored = sum(key in stored for key in list_keys(self.samples, self.patches_field)) if stored else 0
         return count_keys(self.samples, self.patches_field), scored
@@ -102,26 +102,6 @@ def check_provenance(field: ScoreField, provenance: Provenance, *, overwrite: bo
             "overwrite the whole dataset, or use another field"
         )
     return True
-
-
-def count_foreign(field: ScoreField, stored: int) -> int:
-    """How many of the stored scores no run into this field has written, as after a merge of datasets."""
-    if not stored or field.provenance is None:
-        return 0
-    report = field.run_report
-    if report is None:
-        return stored
-    if report["state"] == "unfinished" or "stored" not in report:  # it was killed, or an earlier version wrote it
-        return 0
-    return max(0, stored - int(report["stored"]))
-
-
-def describe_foreign(field: ScoreField, stored: int, foreign: int) -> str:
-    """What to say of scores that no run has written, when they are skipped."""
-    return (
-        f"{foreign:,} of the {stored:,} scores in {field.path!r} were not written by a run into it, as after a merge "
-        "of datasets: they may have another provenance, and are kept; recompute all with overwrite=True (Overwrite)"
-    )
 
 
 def _provenance(chosen: Choice, exif_transpose: bool, calibration: str | None) -> Provenance:

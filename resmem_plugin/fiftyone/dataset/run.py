@@ -14,7 +14,8 @@ from pymongo.errors import PyMongoError
 from resmem_plugin.core.errors import ImageError, ResMemError, ResMemWarning, ScoringError, warn
 from resmem_plugin.core.images.reader import describe
 from resmem_plugin.core.scores import Score
-from resmem_plugin.fiftyone.dataset.plan import check_provenance, count_foreign, describe_foreign
+from resmem_plugin.fiftyone.dataset.foreign import find_foreign, fingerprint
+from resmem_plugin.fiftyone.dataset.plan import check_provenance
 from resmem_plugin.fiftyone.dataset.samples import KeyedImage, iter_images, list_keys
 
 if TYPE_CHECKING:
@@ -101,11 +102,11 @@ class ScoringRun:
             stored=len(stored),
             selected=selected,
         )
-        self._foreign = count_foreign(self.field, len(stored))
+        self._foreign = find_foreign(self.field, len(stored))
         if overwrite:
-            self._foreign = min(self._foreign, len(stored) - selected)
+            self._foreign = self._foreign.after(overwritten=selected, stored=len(stored))
         elif self._foreign and selected:
-            warn(describe_foreign(self.field, len(stored), self._foreign), ResMemWarning)
+            warn(self._foreign.describe(self.field, len(stored)), ResMemWarning)
         self._keys = keys if overwrite else [key for key in keys if key not in stored]
         self.total, self.pending = len(keys), len(self._keys)
         self._lowest: float | None = min(skipped, default=None)
@@ -269,7 +270,7 @@ class ScoringRun:
     def _register(self, state: str) -> None:
         if state == "unfinished" or self._registered:  # a run with nothing to do keeps the report of the last one
             self._registered = True
-            report = {"state": state, **asdict(self.summary), "stored": self.field.count() - self._foreign}
+            report = {"state": state, **asdict(self.summary), **fingerprint(self.field, self._foreign)}
             self.field.register_run(self.provenance, report)
 
     def _stored_note(self) -> str:

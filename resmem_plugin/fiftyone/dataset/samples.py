@@ -76,21 +76,29 @@ def _media_type(samples: Any) -> Any:
 
 
 def list_keys(samples: Any, patches_field: str | None) -> list[Key]:
-    """The keys of the images or patches of a flat collection."""
+    """The keys of the images or patches of a flat collection, each once: a concatenated view may repeat some."""
     if patches_field is None:
-        return list(samples.values("id"))
+        return list(dict.fromkeys(samples.values("id")))
     owner = "sample_id" if samples._is_patches else "id"
     owner_ids, label_ids = samples.values([owner, f"{label_root(samples, patches_field)}.id"])
-    return [
+    keys = (
         (owner_id, label_id)
         for owner_id, ids in zip(owner_ids, label_ids, strict=True)
         for label_id in (ids if isinstance(ids, list) else [ids])
         if label_id is not None
-    ]
+    )
+    return list(dict.fromkeys(keys))
+
+
+def repeats(samples: Any) -> bool:
+    """Whether a collection may hold a sample twice."""
+    return any(isinstance(stage, fo.Concat) for stage in samples.view()._stages)
 
 
 def count_keys(samples: Any, patches_field: str | None) -> int:
     """The number of images or patches of a flat collection."""
+    if repeats(samples):
+        return len(list_keys(samples, patches_field))
     return int(samples.count("id" if patches_field is None else label_root(samples, patches_field)))
 
 

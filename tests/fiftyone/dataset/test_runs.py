@@ -13,7 +13,9 @@ import pytest
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import ResMemWarning
 from resmem_plugin.fiftyone import compute_memorability
+from resmem_plugin.fiftyone.app.info import MemorabilityInfo
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
+from resmem_plugin.fiftyone.dataset.plan import Plan
 from resmem_plugin.fiftyone.dataset.runs import METHOD
 from tests.fiftyone.app.operator_driver import resolve_form
 from tests.fiftyone.conftest import add_images
@@ -112,3 +114,54 @@ def test_form_names_merged_scores(dataset: Any, photos: dict[str, Path]) -> None
     elsewhere.delete()
     form = resolve_form("compute_memorability", dataset, device="cpu")
     assert "1 of the 2 scores" in form["foreign"]["view"]["description"]
+
+
+def test_scores_that_were_replaced_by_as_many_others_are_noticed(
+    dataset: Any, reds: list[str], red: Scorer, other: Scorer
+) -> None:
+    add_images(dataset, reds)
+    compute_memorability(dataset, scorer=red)
+    info = MemorabilityInfo()
+    assert info(dataset)[0]["caution"] is None
+    elsewhere = fo.Dataset()
+    add_images(elsewhere, reds[:3])
+    compute_memorability(elsewhere, scorer=other)
+    elsewhere.set_values("memorability", [0.1, 0.2, 0.3])  # of other weights
+    dataset.merge_samples(elsewhere)
+    elsewhere.delete()
+    words = f"some of the {len(reds)} scores in 'memorability' were changed after the last run into it"
+    assert words in info(dataset)[0]["caution"]
+    new = Path(reds[0]).with_name("new.png")
+    shutil.copy(reds[0], new)
+    add_images(dataset, [new])
+    for _ in range(2):  # a run that adds scores does not make them known
+        with pytest.warns(ResMemWarning, match="scores in 'memorability' were changed after"):
+            compute_memorability(dataset, scorer=red)
+    compute_memorability(dataset, scorer=red, overwrite=True)
+    assert info(dataset)[0]["caution"] is None
+
+
+def test_deleted_samples_and_moved_scores_are_no_mixture(dataset: Any, reds: list[str], red: Scorer) -> None:
+    add_images(dataset, reds)
+    compute_memorability(dataset, scorer=red)
+    dataset.delete_samples(dataset.limit(2))
+    assert MemorabilityInfo()(dataset)[0]["caution"] is None
+    copied = dataset.clone()
+    assert MemorabilityInfo()(copied)[0]["caution"] is None
+    copied.delete()
+
+
+def test_info_tells_merged_scores(merged: Any) -> None:
+    [found] = MemorabilityInfo()(merged)
+    assert "6 of the 10 scores in 'memorability' were not written by a run into it" in found["caution"]
+
+
+def test_a_view_that_holds_samples_twice(dataset: Any, reds: list[str], red: Scorer) -> None:
+    add_images(dataset, reds)
+    twice = dataset.limit(6).concat(dataset.limit(3))
+    assert len(twice) == 9
+    first, again = (compute_memorability(twice, scorer=red) for _ in range(2))
+    assert (first.total, first.scored, first.skipped, first.failed) == (6, 6, 0, 0)
+    assert (again.total, again.scored, again.skipped, again.failed) == (6, 0, 6, 0)
+    assert dataset.count("memorability") == 6
+    assert Plan.of(twice, "memorability").count() == (6, 6)
