@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from resmem_plugin.fiftyone.explain import ExplanationSummary, compute_explanations, delete_explanations
     from resmem_plugin.fiftyone.fine_tune import fine_tune_memorability
     from resmem_plugin.fiftyone.model import MemorabilityModel
+    from resmem_plugin.fiftyone.percentiles import compute_percentiles
 
 __all__ = [
     "ExplanationSummary",
@@ -19,6 +20,7 @@ __all__ = [
     "Summary",
     "compute_explanations",
     "compute_memorability",
+    "compute_percentiles",
     "delete_explanations",
     "evaluate_memorability",
     "fine_tune_memorability",
@@ -32,6 +34,7 @@ _LAZY = {
     "MemorabilityModel": "resmem_plugin.fiftyone.model",
     "Summary": "resmem_plugin.fiftyone.dataset.run",
     "compute_memorability": "resmem_plugin.fiftyone.compute",
+    "compute_percentiles": "resmem_plugin.fiftyone.percentiles",
     "evaluate_memorability": "resmem_plugin.fiftyone.evaluate",
     "fine_tune_memorability": "resmem_plugin.fiftyone.fine_tune",
 }

@@ -27,6 +27,7 @@ OPERATORS = [
     "memorability_info",
     "memorability_kendall",
     "memorability_pearson",
+    "memorability_percentiles",
     "memorability_spearman",
     "select_by_memorability",
     "sort_by_memorability",

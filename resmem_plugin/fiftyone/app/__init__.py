@@ -5,6 +5,7 @@ from resmem_plugin.fiftyone.app.delete import DeleteMemorability
 from resmem_plugin.fiftyone.app.explain import ExplainMemorability
 from resmem_plugin.fiftyone.app.fine_tune import FineTuneMemorability
 from resmem_plugin.fiftyone.app.info import MemorabilityInfo
+from resmem_plugin.fiftyone.app.percentiles import MemorabilityPercentiles
 from resmem_plugin.fiftyone.app.select import SelectByMemorability
 from resmem_plugin.fiftyone.app.sort import SortByMemorability
 
@@ -15,6 +16,7 @@ OPERATORS = (
     SortByMemorability,
     SelectByMemorability,
     MemorabilityInfo,
+    MemorabilityPercentiles,
     DeleteMemorability,
     FineTuneMemorability,
     ExplainMemorability,

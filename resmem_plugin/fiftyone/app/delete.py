@@ -11,6 +11,7 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.app.widgets import block_form, dropdown, guard_form, mark_invalid
 from resmem_plugin.fiftyone.dataset.explanations import ExplanationField, explanation_fields
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
+from resmem_plugin.fiftyone.dataset.percentiles import delete_percentiles
 from resmem_plugin.fiftyone.dataset.schema import root_dataset, score_fields
 
 
@@ -61,7 +62,7 @@ class DeleteMemorability(foo.Operator):
                 f"{memorability_field!r} is not a memorability field; fields: "
                 f"{', '.join([*fields, *explanations]) or 'none'}"
             )
-        return ScoreField(dataset, memorability_field).delete()
+        return [*ScoreField(dataset, memorability_field).delete(), *delete_percentiles(dataset, memorability_field)]
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
