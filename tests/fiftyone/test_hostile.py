@@ -50,7 +50,7 @@ ANSWERS = {
     ),
     *("order", "which", "amount", "count", "percent", "low", "high", "class_field", "result", "name"),
     *("gt_field", "method", "resnet", "epochs", "learning_rate", "split_tags", "weights_name"),
-    *("baseline", "explanation_field", "bins", "reference"),
+    *("baseline", "explanation_field", "bins", "reference", "diversity", "embeddings", "away_from_tag"),
 }
 """All inputs of the operators' forms."""
 

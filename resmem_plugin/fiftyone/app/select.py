@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import fiftyone.operators as foo
-from fiftyone.core.utils import to_slug
 from fiftyone.operators import types
 
+from resmem_plugin.core.atomic import replacing
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.app.text import escape_markdown, format_count
-from resmem_plugin.fiftyone.app.widgets import (
-    add_score_field,
-    block_form,
-    dropdown,
-    guard_form,
-    mark_invalid,
-    radio_buttons,
+from resmem_plugin.fiftyone.app.select_form import (
+    RESULTS,
+    build_select_form,
+    new_file_error,
+    noun,
+    saved_view_name_error,
+    selection_of,
 )
+from resmem_plugin.fiftyone.app.text import format_count
+from resmem_plugin.fiftyone.app.widgets import guard_form
+from resmem_plugin.fiftyone.dataset.diverse import diverse_view
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
-from resmem_plugin.fiftyone.dataset.views import Which, class_paths, select_view
-
-_SELECTIONS = {"top": "Most memorable", "bottom": "Least memorable"}
-_AMOUNTS = {"count": "A number", "percent": "A percentage", "range": "A range of scores"}
-_NO_CLASS_FIELD = "all together"
-_RESULTS = {"view": "Show them", "saved_view": "Save them as a view", "tag": "Tag them"}
+from resmem_plugin.fiftyone.dataset.views import Which, select_view
 
 
 class SelectByMemorability(foo.Operator):
@@ -55,6 +53,10 @@ class SelectByMemorability(foo.Operator):
         class_field: str | None = None,
         saved_view: str | None = None,
         tag: str | None = None,
+        paths: str | os.PathLike[str] | None = None,
+        diversity: float = 0,
+        embeddings: str | None = None,
+        away_from_tag: str | None = None,
     ) -> Any:
         """Select from a collection.
 
@@ -69,6 +71,12 @@ class SelectByMemorability(foo.Operator):
             class_field: select `count` or `percent` per class of this label or string field.
             saved_view: save the view under this name.
             tag: add this tag to its samples.
+            paths: write the paths of its images to this file, which must not exist yet, one on a line.
+            diversity: above 0 to 1, with `count`: of the memorable samples those that are unlike each other, and of
+                near-duplicates only the best; see `diverse_view`.
+            embeddings: what diversity is measured by: a field of embeddings or the brain key of a similarity index;
+                None: the outputs of ResMem's ResNet, computed now.
+            away_from_tag: with `diversity`: nothing that has this tag, or is near to what has it.
 
         Returns:
             The view.
@@ -88,119 +96,73 @@ class SelectByMemorability(foo.Operator):
             >>> dataset.count_sample_tags()
             {'memorable': 2}
         """
-        view = select_view(
-            samples,
-            memorability_field,
-            which=which,
-            count=count,
-            percent=percent,
-            low=low,
-            high=high,
-            class_field=class_field,
-        )
+        if paths is not None:
+            problem = new_file_error(os.fspath(paths))
+            if problem:
+                raise OptionError(problem)
+        if diversity:
+            if count is None or (percent, low, high) != (None, None, None):
+                raise OptionError("diversity needs count, and neither percent nor a range")
+            view = diverse_view(
+                samples,
+                memorability_field,
+                count=count,
+                strength=diversity,
+                which=which,
+                class_field=class_field,
+                embeddings=embeddings,
+                away_from_tag=away_from_tag,
+            ).view
+        else:
+            view = select_view(
+                samples,
+                memorability_field,
+                which=which,
+                count=count,
+                percent=percent,
+                low=low,
+                high=high,
+                class_field=class_field,
+            )
         if saved_view is not None:
-            problem = _saved_view_name_error(root_dataset(samples), saved_view)
+            problem = saved_view_name_error(root_dataset(samples), saved_view)
             if problem:
                 raise OptionError(problem)
             root_dataset(samples).save_view(saved_view, view)
         if tag is not None:
             tag_all = view.tag_labels if view._is_patches else view.tag_samples  # patches are not persistent
             tag_all(tag.strip())
+        if paths is not None:
+            with replacing(paths) as unfinished:
+                unfinished.write_text("".join(f"{path}\n" for path in view.values("filepath")), encoding="utf-8")
         return view
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form."""
         inputs = types.Object()
-        guard_form(inputs, lambda: self._form(ctx, inputs))
+        guard_form(inputs, lambda: build_select_form(ctx, inputs))
         return types.Property(
             inputs, view=types.PromptView(label="Select by memorability", submit_button_label="Select")
         )
 
-    def _form(self, ctx: Any, inputs: Any) -> None:
-        if not add_score_field(ctx, inputs):
-            return None
-        inputs.view_target(ctx, action_description="Select from")
-        samples = ctx.target_view()
-        radio_buttons(inputs, "which", _SELECTIONS, default="top", label="Select the")
-        amount = ctx.params.get("amount", "count")
-        radio_buttons(inputs, "amount", _AMOUNTS, default="count", label="How many")
-        if amount == "count":
-            inputs.int("count", default=100, min=1, label=_what(samples).capitalize() + "s")
-        elif amount == "percent":
-            inputs.float("percent", default=10, min=0, max=100, label=f"Percent of the {_what(samples)}s with a score")
-        else:
-            inputs.float("low", default=0.0, min=0, max=1, label="Memorability from")
-            inputs.float("high", default=1.0, min=0, max=1, label="to")
-        classes = class_paths(samples)
-        if classes and amount != "range":
-            dropdown(
-                inputs, "class_field", [_NO_CLASS_FIELD, *classes], default=_NO_CLASS_FIELD, label="From each class of"
-            )
-        radio_buttons(inputs, "result", _RESULTS, default="view", label="Then")
-        result = ctx.params.get("result", "view")
-        name = None
-        if result != "view":
-            name = inputs.str("name", label="Name" if result == "saved_view" else "Tag")
-            given = str(ctx.params.get("name") or "").strip()
-            problem = _saved_view_name_error(ctx.dataset, given) if result == "saved_view" and given else None
-            if problem or not given:
-                return mark_invalid(name, problem or "enter a name")
-        try:
-            selected = len(select_view(samples, **_selection(ctx)))
-        except OptionError as error:
-            return block_form(inputs, "This cannot be selected", escape_markdown(str(error)))
-        label = f"{selected:,} of {format_count(len(samples), _what(samples))}"
-        if result == "saved_view" and (amount == "percent" or _selection(ctx)["class_field"]):
-            label += ". The view keeps this number, or these of each class, whatever is scored later"
-        inputs.view("plan", types.Notice(label=label))
-        return None
-
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Select, and return the view's stages and size."""
         result, name = ctx.params.get("result", "view"), str(ctx.params.get("name") or "").strip()
-        if result not in _RESULTS or (result != "view" and not name):
-            raise OptionError(f"result must be one of {', '.join(_RESULTS)}, the last two with a name, not {result!r}")
+        if result not in RESULTS or (result != "view" and not name):
+            raise OptionError(f"result must be one of {', '.join(RESULTS)}, the last two with a name, not {result!r}")
         view = self(
             ctx.target_view(),
-            **_selection(ctx),
+            **selection_of(ctx),
             saved_view=name if result == "saved_view" else None,
             tag=name if result == "tag" else None,
+            paths=name if result == "paths" else None,
         )
         ctx.ops.set_view(view)
         if result == "tag":
             ctx.ops.reload_dataset()
         selected = len(view)
-        done = {"view": "selected", "saved_view": f"saved as {name!r}", "tag": f"tagged {name!r}"}[result]
-        ctx.ops.notify(f"{format_count(selected, _what(view))} {done}", variant="success")
+        done = {"view": "selected", "saved_view": f"saved as {name!r}", "tag": f"tagged {name!r}"}
+        ctx.ops.notify(
+            f"{format_count(selected, noun(view))} {done.get(result, f'written to {name}')}", variant="success"
+        )
         return {"view": view._serialize(), "selected": selected}
-
-
-def _what(samples: Any) -> str:
-    """What the collection's samples are, in the singular."""
-    return "object" if samples._is_patches else "frame" if samples._is_frames else "sample"
-
-
-def _saved_view_name_error(dataset: Any, name: str) -> str | None:
-    """Why a view cannot be saved under a name: FiftyOne turns it into part of a URL, which may be empty or in use."""
-    try:
-        slug = to_slug(name)
-    except ValueError as error:
-        return f"{error}: choose another name"
-    existing = [view for view in dataset.list_saved_views() if to_slug(view) == slug]
-    return f"there is a saved view {existing[0]!r} already: choose another name, or delete it" if existing else None
-
-
-def _selection(ctx: Any) -> dict[str, Any]:
-    """The form's parameters for `select_view`, without those that another choice has hidden."""
-    params = ctx.params
-    amount, class_field = params.get("amount", "count"), params.get("class_field")
-    if amount not in _AMOUNTS:
-        raise OptionError(f"amount must be one of {', '.join(_AMOUNTS)}, not {amount!r}")
-    wanted = {"count": ("count",), "percent": ("percent",), "range": ("low", "high")}[amount]
-    defaults = {"count": 100, "percent": 10, "low": 0.0, "high": 1.0}
-    return {
-        "memorability_field": params.get("memorability_field"),
-        "which": params.get("which", "top"),
-        "class_field": class_field if amount != "range" and class_field != _NO_CLASS_FIELD else None,
-        **{name: params[name] if params.get(name) is not None else defaults[name] for name in wanted},
-    }

@@ -169,12 +169,12 @@ def select_view(
     field = resolve_field(samples, memorability_field)
     if which not in ("top", "bottom"):
         raise OptionError(f"which must be 'top' or 'bottom', not {which!r}")
-    for name, value in {"count": count, "percent": percent, "low": low, "high": high}.items():
+    for name, value in {"percent": percent, "low": low, "high": high}.items():
         _check_number(name, value)
     if count is not None and percent is not None:
         raise OptionError("count and percent exclude each other: give one of them")
-    if count is not None and count < 1:
-        raise OptionError(f"count must be at least 1, not {count}")
+    if count is not None:
+        check_count(count)
     if percent is not None and not 0 < percent <= 100:
         raise OptionError(f"percent must be above 0 and at most 100, not {percent}")
     if low is not None and high is not None and low > high:
@@ -191,12 +191,21 @@ def select_view(
     return ordered if count is None else ordered.limit(min(count, _MAX_LIMIT))
 
 
+def check_count(count: object) -> None:
+    """Check a number of samples.
+
+    Raises:
+        OptionError: if it is no whole number from 1 on.
+    """
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise OptionError(f"count must be a whole number, not {count!r}")
+    if count < 1:
+        raise OptionError(f"count must be at least 1, not {count}")
+
+
 def _check_number(name: str, value: object) -> None:
-    if value is None:
-        return
-    kinds: Any = int if name == "count" else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or value != value:
-        raise OptionError(f"{name} must be a {'whole ' if name == 'count' else ''}number, not {value!r}")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != value):
+        raise OptionError(f"{name} must be a number, not {value!r}")
 
 
 def _select_per_class(ordered: Any, class_field: str, count: int | None, percent: float | None) -> Any:

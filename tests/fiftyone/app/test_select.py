@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from resmem_plugin import Scorer
 from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone import compute_memorability
+from resmem_plugin.fiftyone.dataset.diverse import embedding_sources
 from tests.fiftyone.app.operator_driver import PLUGIN, get_operator, resolve_form
 
 
@@ -67,3 +70,101 @@ def test_invalid_saved_view_names_are_rejected(ten: Any, stand_in: Scorer, name:
     assert resolve_form("select_by_memorability", ten, result="saved_view", name=name)["name"]["invalid"]
     with pytest.raises(OptionError, match="choose another name"):
         get_operator("select_by_memorability")(ten, saved_view=name)
+
+
+@pytest.fixture
+def clusters(ten: Any, stand_in: Scorer) -> Any:
+    """Ten scored samples in three clusters of embeddings: 0 to 3, 4 to 6, 7 to 9; the last is the most memorable."""
+    compute_memorability(ten, scorer=stand_in)
+    centres = np.eye(3)[[0, 0, 0, 0, 1, 1, 1, 2, 2, 2]]
+    ten.set_values("vector", list(centres + 0.01 * np.arange(10)[:, None]))
+    return ten
+
+
+def test_diverse_samples_are_the_best_of_each_cluster(clusters: Any) -> None:
+    operator, ids = get_operator("select_by_memorability"), clusters.values("id")
+    found = operator(clusters, count=5, diversity=0.5, embeddings="vector", tag="picked")
+    assert found.values("id") == [ids[9], ids[6], ids[3]]
+    assert len(clusters.match_tags("picked")) == 3
+    bottom = operator(clusters, count=2, diversity=0.5, which="bottom", embeddings="vector", away_from_tag="picked")
+    assert len(bottom) == 0  # all are near to one of them
+    clusters.untag_samples("picked")
+    clusters.select([ids[9]]).tag_samples("picked")
+    bottom = operator(clusters, count=2, diversity=0.5, which="bottom", embeddings="vector", away_from_tag="picked")
+    assert bottom.values("id") == [ids[0], ids[4]]
+
+
+def test_diverse_samples_of_each_class(clusters: Any) -> None:
+    found = get_operator("select_by_memorability")(
+        clusters, count=2, diversity=1, embeddings="vector", class_field="kind"
+    )
+    kinds = dict(zip(clusters.values("id"), clusters.values("kind"), strict=True))
+    assert len({kinds[each] for each in found.values("id")}) == len(set(kinds.values()) - {None})
+
+
+def test_embeddings_of_a_similarity_index(clusters: Any) -> None:
+    import fiftyone.brain as fob
+
+    fob.compute_similarity(
+        clusters, embeddings=np.array(clusters.values("vector")), brain_key="like", backend="sklearn"
+    )
+    assert embedding_sources(clusters) == ["vector", "like"]
+    operator = get_operator("select_by_memorability")
+    by_field, by_index = (operator(clusters, count=5, diversity=0.5, embeddings=name) for name in ("vector", "like"))
+    assert by_field.values("id") == by_index.values("id")
+
+
+def test_paths_are_written_to_a_new_file(clusters: Any, tmp_path: Path) -> None:
+    operator = get_operator("select_by_memorability")
+    view = operator(clusters, count=3, paths=tmp_path / "best.txt")
+    assert (tmp_path / "best.txt").read_text().splitlines() == view.values("filepath")
+    with pytest.raises(OptionError, match=r"best\.txt exists: name another file"):
+        operator(clusters, count=3, paths=tmp_path / "best.txt")
+    for name, problem in {"best.txt": "exists", "none/a.txt": "there is no folder", "a.png": "ends in .txt"}.items():
+        form = resolve_form("select_by_memorability", clusters, result="paths", name=str(tmp_path / name))
+        assert problem in form["name"]["error_message"]
+    uri = f"{PLUGIN}/select_by_memorability"
+    params = {
+        "count": 2,
+        "diversity": 0.5,
+        "embeddings": "vector",
+        "result": "paths",
+        "name": str(tmp_path / "two.txt"),
+    }
+    foo.execute_operator(uri, {"dataset": clusters}, params=params)
+    assert len((tmp_path / "two.txt").read_text().splitlines()) == 2
+
+
+def test_the_form_asks_for_embeddings_and_tags(clusters: Any) -> None:
+    clusters.limit(1).tag_samples("seen")
+    plain = resolve_form("select_by_memorability", clusters)
+    assert "embeddings" not in plain
+    form = resolve_form("select_by_memorability", clusters, diversity=0.5)
+    assert form["embeddings"]["type"]["values"][0] == "vector"
+    assert form["away_from_tag"]["type"]["values"] == ["none", "seen"]
+    assert form["plan"]["view"]["label"].startswith("At most 10 of 10 samples. Near-duplicates")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"percent": 5}, "diversity needs count"),
+        ({"count": 5, "low": 0.1}, "diversity needs count"),
+        ({"count": 5, "embeddings": "kind"}, "neither a field of embeddings nor a similarity index"),
+        ({"count": 5, "embeddings": "vector", "class_field": "none"}, "not a class field"),
+        ({"count": 0, "embeddings": "vector"}, "at least 1"),
+        ({"count": 5, "embeddings": "vector", "which": "best"}, "which must be"),
+        ({"count": 5, "embeddings": "vector", "diversity": 2}, "strength must be"),
+    ],
+)
+def test_unusable_diversity_is_an_error(clusters: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        get_operator("select_by_memorability")(clusters, **{"diversity": 0.5, **options})
+
+
+def test_patches_need_embeddings(dataset: Any, reds: list[str]) -> None:
+    box = fo.Detection(label="a", bounding_box=[0, 0, 1, 1], memorability=0.5)
+    dataset.add_sample(fo.Sample(filepath=reds[0], gt=fo.Detections(detections=[box])))
+    dataset.add_dynamic_sample_fields()
+    with pytest.raises(OptionError, match="need a field of embeddings"):
+        get_operator("select_by_memorability")(dataset.to_patches("gt"), count=1, diversity=0.5)
