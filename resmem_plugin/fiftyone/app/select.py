@@ -161,8 +161,6 @@ class SelectByMemorability(foo.Operator):
         if result == "tag":
             ctx.ops.reload_dataset()
         selected = len(view)
-        done = {"view": "selected", "saved_view": f"saved as {name!r}", "tag": f"tagged {name!r}"}
-        ctx.ops.notify(
-            f"{format_count(selected, noun(view))} {done.get(result, f'written to {name}')}", variant="success"
-        )
+        done = {"saved_view": f"saved as {name!r}", "tag": f"tagged {name!r}", "paths": f"written to {name}"}
+        ctx.ops.notify(f"{format_count(selected, noun(view))} {done.get(result, 'selected')}", variant="success")
         return {"view": view._serialize(), "selected": selected}

@@ -137,7 +137,8 @@ def _vectors(
     known = embedding_sources(samples)
     if source not in known:
         raise OptionError(
-            f"{source!r} is neither a field of embeddings nor a similarity index; available: {', '.join(known) or 'none'}"
+            f"{source!r} is neither a field of embeddings nor a similarity index; available: "
+            f"{', '.join(known) or 'none'}"
         )
     if samples.has_field(source):
         found = dict(zip(ids, samples.values(source), strict=True))
