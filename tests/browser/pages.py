@@ -181,7 +181,7 @@ class App:
 
     def count(self) -> int:
         """The number of samples that the App says are in the view."""
-        return int(self.page.get_by_test_id("entry-counts").inner_text(timeout=1000).split()[0].replace(",", ""))
+        return int(self.page.get_by_test_id("entry-counts").inner_text(timeout=5000).split()[0].replace(",", ""))
 
     def open_panel(self, name: str) -> Panel:
         """Open a panel with the "+" beside the grid's tab."""

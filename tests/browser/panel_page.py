@@ -55,7 +55,7 @@ class Panel:
     @property
     def text(self) -> str:
         """What the panel shows, without its charts' labels."""
-        return self._panel.inner_text(timeout=1000)
+        return self._panel.inner_text(timeout=5000)
 
     @property
     def scored(self) -> tuple[int, int]:

@@ -175,6 +175,7 @@ def test_failed_images_are_listed(
     panel.press("Failed")
     eventually(app.count, lambda count: count == len(broken))
     eventually(lambda: app.on_images("filepath"), lambda shown: set(shown) == failed)
+    panel.see(f"No scores here: {len(broken)} of {len(broken)} images failed")
 
 
 def test_a_failing_model_is_reported_and_a_second_run_continues(

@@ -14,11 +14,13 @@ from resmem_plugin.fiftyone.dataset.distribution import (
     describe_mixture,
     describe_provenance,
     distribution,
+    failure_reasons,
 )
 from resmem_plugin.fiftyone.dataset.schema import label_fields
 from resmem_plugin.fiftyone.dataset.views import class_paths, scored_label_fields, sortable_fields
 
 _MAX_UNSCORED = 3
+_MAX_REASONS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class PanelContent:
         filtered: the paths that the sidebar filters by.
         order: "most" or "least" if the view is sorted by the field.
         failed_only: whether the view is cut to the failed ones.
+        reasons: where nothing is scored, why, and how many there are of each reason.
         is_cut: whether the view has stages that can be taken back.
         problem: why nothing could be computed.
     """
@@ -77,6 +80,7 @@ class PanelContent:
     filtered: tuple[str, ...] = ()
     order: str | None = None
     failed_only: bool = False
+    reasons: tuple[tuple[str, int], ...] = ()
     is_cut: bool = False
     problem: str | None = None
 
@@ -100,6 +104,7 @@ def panel_content(shown: Shown, choices: Choices) -> PanelContent:
         return common
     class_fields = list(class_paths(view))
     class_field = _chosen(choices.class_field, class_fields)
+    found = distribution(view, field)
     return replace(
         common,
         fields=tuple(fields),
@@ -107,7 +112,8 @@ def panel_content(shown: Shown, choices: Choices) -> PanelContent:
         class_fields=tuple(class_fields),
         class_field=class_field,
         times_chosen=choices.times,
-        found=distribution(view, field),
+        found=found,
+        reasons=tuple(failure_reasons(view, field)) if found.failed and not found.scored else (),
         means=tuple(means_by_class(view, field, class_field)) if class_field is not None else (),
         provenance=describe_provenance(view, field),
         caution=describe_mixture(view, field),
@@ -131,11 +137,23 @@ def statistics_text(content: PanelContent) -> str:
     found = content.found
     if found is None:
         return ""
+    if not found.scored:
+        return _empty_text(content)
     lower, median, upper = (format_score(value) for value in found.quartiles)
     return (
         f"**{found.scored:,}** of {found.total:,} {content.unit} scored · **{found.failed:,}** failed · "
         f"mean **{format_score(found.mean)}** · quartiles {lower} · {median} · {upper}"
     )
+
+
+def _empty_text(content: PanelContent) -> str:
+    """What is said instead of the figures where there are none."""
+    if not content.found or not content.found.total:
+        return f"There are no {content.unit} in this view. *Back* or *Reset* shows more."
+    lines = [f"No scores here: **{content.found.failed:,}** of {content.found.total:,} {content.unit} failed"]
+    more = len(content.reasons) - _MAX_REASONS
+    lines += [f"- {count:,}: {escape_markdown(reason)}" for reason, count in content.reasons[:_MAX_REASONS]]
+    return "\n".join([*lines, f"- and {more:,} other reasons"] if more > 0 else lines)
 
 
 def active_text(content: PanelContent) -> str:

@@ -119,6 +119,28 @@ def _quantile(fine_counts: dict[int, int], scored: int, share: float) -> float |
     return None
 
 
+def failure_reasons(samples: Any, field: str) -> list[tuple[str, int]]:
+    """Why samples have no score, without what follows a colon, and how many there are of each; the most frequent first.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone.dataset.distribution import failure_reasons
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(filepath=f"{n}.png", memorability_error=f"no such file: {n}") for n in range(3)]
+        ... )
+        >>> failure_reasons(dataset, "memorability")
+        [('no such file', 3)]
+    """
+    reason = {"$arrayElemAt": [{"$split": [f"${field}_error", ":"]}, 0]}
+    pipeline = [
+        {"$match": {f"{field}_error": {"$ne": None}}},
+        {"$group": {"_id": reason, "count": {"$sum": 1}}},
+        {"$sort": {"count": -1, "_id": 1}},
+    ]
+    return [(row["_id"], row["count"]) for row in samples._aggregate(post_pipeline=pipeline)]
+
+
 def bin_view(samples: Any, field: str, low: float, high: float, *, closed: bool) -> Any:
     """The samples in a histogram's bins from the edge `low` to the edge `high`, with those at `high` if it is closed.
 

@@ -117,6 +117,7 @@ def test_sort_and_failed_buttons(scored: Any) -> None:
     driver.event("on_change_view")
     assert driver.buttons()["Failed"]["variant"] == "contained"
     assert "histogram" not in driver.layout["type"]["properties"]
+    assert driver.data["statistics"].startswith("No scores here: **1** of 1 images failed\n- 1: ")
     driver.event("on_reset")
     driver.event("on_change_view")
     assert len(driver.view) == 6
