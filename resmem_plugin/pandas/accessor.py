@@ -32,8 +32,7 @@ class ResMemAccessor:
     value is NaN. On a Series, omit `column`.
 
     Examples:
-        >>> import pandas as pd
-        >>> import resmem_plugin  # registers the accessor
+        >>> import pandas as pd, resmem_plugin  # which registers the accessor
         >>> paths = pd.Series(["coffee.png", "chelsea.png", "rocket.jpg"], name="path")
         >>> [round(score, 2) for score in paths.resmem.score()]
         [0.88, 0.84, 0.64]
