@@ -5,13 +5,16 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from resmem_plugin.fiftyone.dataset.class_means import ClassMean
 from resmem_plugin.fiftyone.dataset.distribution import Distribution
 
 _COLOR = "#ff6d04"
+_CLASS_COLORS = ("#3b9cff", "#00b894", "#c879ff", "#ffd166", "#ff5c8a")  # seen on dark and light, and on the bars
+MAX_SPLIT = len(_CLASS_COLORS)
+"""Classes that the histogram is split by."""
 _MAX_UNIT_TICKS = 8
 """Height of the tallest bar up to which the axis has a tick per sample: Plotly would put ticks at halves."""
 _HEADROOM = 1.25
@@ -58,12 +61,32 @@ def histogram_traces(found: Distribution, field: str) -> list[dict[str, Any]]:
     return [bars, texts]
 
 
-def histogram_layout(found: Distribution, unit: str) -> dict[str, Any]:
-    """The layout of the histogram; `unit` is what is counted."""
+def split_traces(found: Distribution, counts: Iterable[tuple[str, Sequence[int]]]) -> list[dict[str, Any]]:
+    """A line over the bars for each class, from the middle of one bin to the next, named in the legend."""
+    middles = [(low + high) / 2 for low, high in itertools.pairwise(found.edges)]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": middles,
+            "y": list(values),
+            "name": html.escape(_short(name)),
+            "showlegend": True,
+            "line": {"shape": "hvh", "width": 2, "color": color},
+            "hoverinfo": "skip",
+        }
+        for (name, values), color in zip(counts, _CLASS_COLORS, strict=False)
+    ]
+
+
+def histogram_layout(found: Distribution, unit: str, *, legend: bool = False) -> dict[str, Any]:
+    """The layout of the histogram; `unit` is what is counted, and a legend names the classes that it is split by."""
     tallest = max(found.counts, default=0)
     ticks: dict[str, Any] = {"tickformat": ",d"} if tallest > _MAX_UNIT_TICKS else {"dtick": 1}
     return {
         **_LAYOUT,
+        "showlegend": legend,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
         "dragmode": "select",
         "selectdirection": "h",
         "hovermode": "x",
@@ -147,10 +170,13 @@ def _labels(means: list[ClassMean]) -> list[str]:
     """Class and number of samples; equal beginnings of long names are told apart by their place."""
     labels: list[str] = []
     for place, found in enumerate(means):
-        name = found.name if len(found.name) <= _MAX_NAME else f"{found.name[: _MAX_NAME - 1]}…"
-        label = f"{html.escape(name)} (n={found.count:,})"  # Plotly reads some HTML in names
+        label = f"{html.escape(_short(found.name))} (n={found.count:,})"  # Plotly reads some HTML in names
         labels.append(f"{label} #{place + 1}" if label in labels else label)
     return labels
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 
 
 def _interval(found: ClassMean) -> str:

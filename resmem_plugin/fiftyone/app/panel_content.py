@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from resmem_plugin.fiftyone.app.charts import MAX_SPLIT
 from resmem_plugin.fiftyone.app.shown import Shown
 from resmem_plugin.fiftyone.app.text import escape_markdown, format_score
-from resmem_plugin.fiftyone.dataset.class_means import ClassMean, means_by_class
+from resmem_plugin.fiftyone.dataset.class_means import ClassMean, counts_by_class, means_by_class
 from resmem_plugin.fiftyone.dataset.description import describe_view, own_stages, shows_failed, sort_direction
 from resmem_plugin.fiftyone.dataset.distribution import (
     Distribution,
@@ -53,6 +54,7 @@ class PanelContent:
         unscored: some of those whose objects have none.
         found: the distribution; None without a field.
         means: the means by class.
+        split: the counts in the histogram's bins of its largest classes, if there are several.
         provenance: what produced the scores.
         caution: why some scores may have another provenance.
         active: the stages of the view in words.
@@ -74,6 +76,7 @@ class PanelContent:
     unscored: tuple[str, ...] = ()
     found: Distribution | None = None
     means: tuple[ClassMean, ...] = ()
+    split: tuple[tuple[str, tuple[int, ...]], ...] = ()
     provenance: str = ""
     caution: str = ""
     active: tuple[str, ...] = ()
@@ -105,6 +108,7 @@ def panel_content(shown: Shown, choices: Choices) -> PanelContent:
     class_fields = list(class_paths(view))
     class_field = _chosen(choices.class_field, class_fields)
     found = distribution(view, field)
+    means = means_by_class(view, field, class_field) if class_field is not None else []
     return replace(
         common,
         fields=tuple(fields),
@@ -114,12 +118,22 @@ def panel_content(shown: Shown, choices: Choices) -> PanelContent:
         times_chosen=choices.times,
         found=found,
         reasons=tuple(failure_reasons(view, field)) if found.failed and not found.scored else (),
-        means=tuple(means_by_class(view, field, class_field)) if class_field is not None else (),
+        means=tuple(means),
+        split=_split(view, field, class_field, means, found),
         provenance=describe_provenance(view, field),
         caution=describe_mixture(view, field),
         order=sort_direction(shown.base, field),
         failed_only=shows_failed(shown.base, field),
     )
+
+
+def _split(
+    view: Any, field: str, class_field: str | None, means: list[ClassMean], found: Distribution
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    largest = [each.name for each in sorted(means, key=lambda each: -each.count)[:MAX_SPLIT]]
+    if class_field is None or len(largest) < 2 or len(found.counts) < 2:
+        return ()
+    return tuple(counts_by_class(view, field, class_field, largest, found.edges).items())
 
 
 def shown_field(shown: Shown, choices: Choices) -> str | None:

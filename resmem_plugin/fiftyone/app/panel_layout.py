@@ -12,6 +12,7 @@ from resmem_plugin.fiftyone.app.charts import (
     class_traces,
     histogram_layout,
     histogram_traces,
+    split_traces,
 )
 from resmem_plugin.fiftyone.app.panel_content import PanelContent, active_text, objects_text, statistics_text
 from resmem_plugin.fiftyone.app.text import escape_markdown
@@ -38,7 +39,8 @@ def panel_data(content: PanelContent) -> dict[str, Any]:
         "provenance": escape_markdown(content.provenance),
     }
     if content.found is not None and content.found.scored:
-        data["histogram"] = histogram_traces(content.found, content.field or "")
+        bars = histogram_traces(content.found, content.field or "")
+        data["histogram"] = [*bars, *split_traces(content.found, content.split)]
     if content.means:
         data["means"] = class_traces(list(content.means), content.class_field or "")
     return data
@@ -103,7 +105,7 @@ def _charts(layout: Any, panel: Any, content: PanelContent) -> None:
             height=260,
             config={"displayModeBar": False, "scrollZoom": False},
             composite_view=True,  # otherwise the App writes a chart that has changed into the state
-            layout=histogram_layout(content.found, content.unit.capitalize()),
+            layout=histogram_layout(content.found, content.unit.capitalize(), legend=bool(content.split)),
             on_click=panel.on_bar,
             on_selected=panel.on_box,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,39 @@ def means_by_class(samples: Any, field: str, class_field: str) -> list[ClassMean
         )
         for row in samples._aggregate(post_pipeline=pipeline)
     ]
+
+
+def counts_by_class(
+    samples: Any, field: str, class_field: str, classes: Sequence[str], edges: Sequence[float]
+) -> dict[str, tuple[int, ...]]:
+    """How many scores of each of these classes lie in each bin of a histogram, whose bins are equally wide.
+
+    As for the histogram, a bin includes its lower edge, and the last one its upper edge too.
+
+    Examples:
+        >>> import fiftyone as fo
+        >>> from resmem_plugin.fiftyone.dataset.class_means import counts_by_class
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(filepath=f"{n}.png", memorability=n / 10, kind="ab"[n > 6]) for n in (5, 6, 7, 8)]
+        ... )
+        >>> counts_by_class(dataset, "memorability", "kind", ["a", "b"], [0.5, 0.6, 0.7, 0.8])
+        {'a': (1, 1, 0), 'b': (0, 0, 2)}
+    """
+    names, width = f"${class_paths(samples)[class_field]}", edges[1] - edges[0]
+    number = {"$floor": {"$add": [{"$divide": [{"$subtract": [f"${field}", edges[0]]}, width]}, 1e-6]}}
+    pipeline = [
+        {"$match": {field: {"$gte": 0, "$lte": 1}}},
+        {"$project": {"bin": number, "class": {"$cond": [{"$isArray": names}, names, [names]]}}},
+        {"$project": {"bin": 1, "class": {"$setUnion": ["$class", []]}}},
+        {"$unwind": "$class"},
+        {"$match": {"class": {"$in": list(classes)}}},
+        {"$group": {"_id": {"class": "$class", "bin": "$bin"}, "count": {"$sum": 1}}},
+    ]
+    counts = {name: [0] * (len(edges) - 1) for name in classes}
+    for row in samples._aggregate(post_pipeline=pipeline):
+        counts[row["_id"]["class"]][min(max(int(row["_id"]["bin"]), 0), len(edges) - 2)] += row["count"]
+    return {name: tuple(found) for name, found in counts.items()}
 
 
 def class_view(samples: Any, class_field: str, name: str) -> Any:

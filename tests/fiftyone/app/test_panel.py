@@ -4,11 +4,13 @@ from typing import Any
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionContext, Executor
 
 from resmem_plugin.fiftyone.app.shown import Shown
 from resmem_plugin.fiftyone.dataset.schema import PROVENANCE_INFO
+from resmem_plugin.fiftyone.dataset.views import class_paths
 from tests.fiftyone.app.panel_driver import PanelDriver
 
 SCORES = [0.5, 0.9, None, 0.6, 0.8, 0.7]
@@ -37,7 +39,7 @@ def test_panel_shows_distribution_and_bar_filters_view(scored: Any) -> None:
     assert "**5** of 6 images scored" in text
     assert "**1** failed" in text
     assert "mean **0.700**" in text
-    bars, hover_texts = driver.data["histogram"]
+    bars, hover_texts, *_ = driver.data["histogram"]
     assert sum(bars["y"]) == 5
     assert bars["ids"] == hover_texts["ids"]
     number = next(
@@ -326,3 +328,23 @@ def test_panel_follows_the_group_slice(dataset: Any) -> None:
     dataset.group_slice = "right"
     driver.event("on_change_group_slice")
     assert "mean **0.800**" in driver.data["statistics"]
+
+
+def test_the_histogram_is_split_by_the_classes_that_were_chosen(scored: Any) -> None:
+    driver = open_panel(scored)
+    driver.event("on_load")
+    bars, _, *lines = driver.data["histogram"]
+    [points] = driver.data["means"]
+    field = points["ids"][0].partition(" ")[0]
+    path = class_paths(scored)[field]
+    assert len(lines) == len(points["ids"])
+    for line in lines:
+        rows = scored.match({path: line["name"]}).exists("memorability")
+        assert sum(line["y"]) == len(rows)
+        counts = np.histogram(rows.values("memorability"), [*bars["x"], bars["x"][-1] + bars["width"][-1]])[0]
+        assert line["y"] == counts.tolist()
+    layout = driver.layout["type"]["properties"]["histogram"]["view"]["layout"]
+    assert layout["showlegend"]
+    driver.event("on_bar", id=bars["ids"][0])  # one class is left, or none: nothing to split
+    driver.event("on_change_view")
+    assert len(driver.data["histogram"]) - 2 != 1
