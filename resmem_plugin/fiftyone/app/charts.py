@@ -42,6 +42,7 @@ def histogram_traces(found: Distribution, field: str) -> list[dict[str, Any]]:
         "width": [high - low for low, high in bins],
         "ids": ids,
         "offset": 0,
+        "showlegend": False,
         "hoverinfo": "skip",
         "marker": {"color": _COLOR, "line": {"width": 1, "color": "rgba(0, 0, 0, 0.4)"}},
     }
@@ -56,23 +57,23 @@ def histogram_traces(found: Distribution, field: str) -> list[dict[str, Any]]:
             for (low, high), count, word in zip(bins, found.counts, unit, strict=True)
         ],
         "marker": {"opacity": 0},
+        "showlegend": False,
         "hovertemplate": "%{text}<extra></extra>",
     }
     return [bars, texts]
 
 
 def split_traces(found: Distribution, counts: Iterable[tuple[str, Sequence[int]]]) -> list[dict[str, Any]]:
-    """A line over the bars for each class, from the middle of one bin to the next, named in the legend."""
-    middles = [(low + high) / 2 for low, high in itertools.pairwise(found.edges)]
+    """A line of steps over the bars for each class, named in the legend."""
     return [
         {
             "type": "scatter",
             "mode": "lines",
-            "x": middles,
-            "y": list(values),
+            "x": list(found.edges),
+            "y": [*values, *values[-1:]],
             "name": html.escape(_short(name)),
             "showlegend": True,
-            "line": {"shape": "hvh", "width": 2, "color": color},
+            "line": {"shape": "hv", "width": 2, "color": color},
             "hoverinfo": "skip",
         }
         for (name, values), color in zip(counts, _CLASS_COLORS, strict=False)
@@ -86,7 +87,14 @@ def histogram_layout(found: Distribution, unit: str, *, legend: bool = False) ->
     return {
         **_LAYOUT,
         "showlegend": legend,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "yanchor": "bottom",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
         "dragmode": "select",
         "selectdirection": "h",
         "hovermode": "x",
