@@ -26,6 +26,7 @@ from resmem_plugin.cli.scored_table import (
 )
 from resmem_plugin.cli.storage import storage_options
 from resmem_plugin.cli.terminal import echo_err
+from resmem_plugin.core.errors import OptionError
 from resmem_plugin.jobs.signals import defer_signals, exit_on_signal
 from resmem_plugin.jobs.tables import read_table, to_frame, write_table
 
@@ -135,6 +136,8 @@ def _build(options: argparse.Namespace) -> int:
         _, images = inputs_of(options, storage)
         scorer = Scorer.of(replace(scorer_options_of(options, storage), cache=options.cache))
     name = options.name or os.path.basename(os.path.normpath(options.inputs[0]))
+    if not name.strip():
+        raise OptionError("--name must say what the images are")
     reference, failed = build_reference(images, name, progress=False if options.quiet else None, scorer=scorer)
     with defer_signals():
         reference.save(options.output)
@@ -150,6 +153,7 @@ def _percentiles(options: argparse.Namespace) -> int:
     frame = to_frame(table)
     scores = scores_of(frame, options)
     if options.reference is None:
+        provenance_of(frame)
         values = percentiles(scores)
     else:
         reference = Reference.load(options.reference)
@@ -167,9 +171,13 @@ def _select(options: argparse.Namespace) -> int:
 
         from resmem_plugin.curation import image_features, select
         from resmem_plugin.curation.diversity import NEAR_DISTANCE
+        from resmem_plugin.curation.selection import check_selection, needs_embeddings
 
+    near_distance = NEAR_DISTANCE if options.near_distance is None else options.near_distance
+    check_selection(options.n, options.strength, options.strategy, options.near_duplicates, near_distance)
     table = read_table(options.input)
     frame = to_frame(table)
+    provenance_of(frame)
     working = pd.DataFrame({"score": scores_of(frame, options)})
     if options.per is not None:
         working["per"] = column_of(frame, options.per, "--per").to_numpy()
@@ -179,7 +187,7 @@ def _select(options: argparse.Namespace) -> int:
     if options.embeddings is not None:
         working["embeddings"] = column_of(frame, options.embeddings, "--embeddings").to_numpy()
         embeddings = "embeddings"
-    elif options.near_duplicates == "best" or options.strategy in ("balanced", "k_centre"):
+    elif needs_embeddings(options.strength, options.strategy, options.near_duplicates):
         images, scorer = images_of(frame, options), scorer_of(options)
         embeddings = image_features(images, progress=False if options.quiet else None, scorer=scorer)
         failed = int(np.isnan(embeddings).any(axis=1).sum())
@@ -194,7 +202,7 @@ def _select(options: argparse.Namespace) -> int:
         ascending=options.ascending,
         preselected=taken,
         near_duplicates=options.near_duplicates,
-        near_distance=NEAR_DISTANCE if options.near_distance is None else options.near_distance,
+        near_distance=near_distance,
         seed=options.seed,
     )
     rows = selected.index.tolist()

@@ -7,10 +7,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from resmem_plugin.cli.scored_table import (
+    DEFAULT_PATH_COLUMN,
     ERROR,
     add_image_options,
     add_table_options,
     check_output,
+    column_of,
     exit_code,
     images_of,
     provenance_of,
@@ -72,6 +74,8 @@ def _report(options: argparse.Namespace) -> int:
         features = image_features(images_of(frame, options), progress=progress, scorer=scorer_of(options))
         failed = int(np.isnan(features).any(axis=1).sum())
     has_images = options.path_column in frame.columns
+    if not has_images and options.path_column != DEFAULT_PATH_COLUMN:
+        column_of(frame, options.path_column, "--path-column")
     if has_images:
         frame[options.path_column] = pd.Series(images_of(frame, options), index=frame.index, dtype=object)
     report = curation_report(
@@ -86,6 +90,7 @@ def _report(options: argparse.Namespace) -> int:
         provenance=provenance,
         title=options.title or _title(options.input),
         storage_options=storage_options(options),
+        base64=options.base64,
     )
     with defer_signals():
         report.save(options.output)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from resmem_plugin.core.scoring.scorer import Scorer
 
 SCORE, ERROR, PROVENANCE = RESULT_COLUMNS
+DEFAULT_PATH_COLUMN = "path"
 
 
 def add_table_options(command: argparse.ArgumentParser, metavar: str = "TABLE") -> None:
@@ -38,7 +39,10 @@ def add_table_options(command: argparse.ArgumentParser, metavar: str = "TABLE") 
 def add_image_options(command: argparse.ArgumentParser) -> None:
     """Add where the table's images are, and how they are read."""
     command.add_argument(
-        "--path-column", metavar="COLUMN", default="path", help="the table's column of paths (default: path)"
+        "--path-column",
+        metavar="COLUMN",
+        default=DEFAULT_PATH_COLUMN,
+        help="the table's column of paths (default: path)",
     )
     command.add_argument("--root", metavar="FOLDER", help="base of relative paths (default: current folder)")
     command.add_argument("--base64", action="store_true", help="the column holds images in base64, not paths")
@@ -99,7 +103,17 @@ def flags_of(frame: pd.DataFrame, name: str, option: str) -> list[bool]:
     Raises:
         OptionError: for other cells.
     """
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "none": False, "nan": False}
+    known = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "none": False,
+        "nan": False,
+        "<na>": False,
+    }
     flags = [known.get(str(cell).strip().lower().removesuffix(".0")) for cell in column_of(frame, name, option)]
     if None in flags:
         raise OptionError(f"the column {name!r} ({option}) must hold true and false")

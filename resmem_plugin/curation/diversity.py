@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,13 @@ from resmem_plugin.core.errors import OptionError
 NEAR_DISTANCE = 0.5
 """Images whose embeddings are nearer than this are near-duplicates, unless told otherwise; see `image_features`."""
 
-_DIMENSIONS = 32  # that are compared first: distances in a subspace are never larger than in the whole
+_DIMENSIONS = 64  # that are compared first: distances in a subspace are never larger than in the whole
 _SAMPLE = 1000  # rows that the subspace and the mean distance are computed of
 _BLOCK = 2048  # rows of a comparison of all with all
 _STALE = 256  # rows whose distance is brought up to date at once
-_ROUNDING = 1e-5  # of squared distances in float32
+_ROUNDING, _COARSE_ROUNDING = 1e-6, 1e-5  # of squared distances in float32
+_RECENT = 32  # of the chosen, which most rows have not been compared with
+_PLAIN = 8192  # up to as many rows it is quicker to bring all up to date
 
 Rows = npt.NDArray[np.intp]
 Vectors = npt.NDArray[np.float32]
@@ -39,11 +42,10 @@ def unit_vectors(embeddings: npt.ArrayLike) -> Vectors:
         raise OptionError(f"embeddings must be an array (N, D), not {vectors.shape}")
     if not np.isfinite(vectors).all():
         raise OptionError("embeddings must be finite numbers: leave out the rows that have none")
-    lengths = np.linalg.norm(vectors, axis=1)
-    if (lengths == 0).any():  # they have no direction: give them one of their own
-        vectors = np.column_stack([vectors, (lengths == 0).astype(np.float32)])
-        lengths[lengths == 0] = 1
-    vectors /= lengths[:, None]
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    vectors /= np.where(largest > 0, largest, 1)  # first: squares of large numbers overflow
+    vectors[largest[:, 0] == 0] = np.resize([1, -1], vectors.shape[1])  # without a direction: one that none has
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
 
 
@@ -76,7 +78,7 @@ def near_duplicate_groups(embeddings: npt.ArrayLike, max_distance: float = NEAR_
     order = np.argsort(along, kind="stable")
     for start in range(0, len(order), _BLOCK):
         rows = order[start : start + _BLOCK]
-        end = int(np.searchsorted(along[order], along[rows[-1]] + max_distance + _ROUNDING, "right"))
+        end = int(np.searchsorted(along[order], along[rows[-1]] + max_distance + _COARSE_ROUNDING, "right"))
         for at in range(start, end, _BLOCK):
             others = order[at : min(at + _BLOCK, end)]
             if (labels[rows] == labels[others[0]]).all() and (labels[others] == labels[others[0]]).all():
@@ -109,8 +111,8 @@ class Chosen:
         rows: in the order in which they were chosen, (n,).
         distances: of each to the nearest one chosen before it, (n,); infinite for the first.
         near_duplicates: of each, the rows that it stands for.
-        radius: the largest distance of any candidate to what was chosen. With diversity alone it is at most twice the
-            smallest that is possible with as many (Gonzalez 1985).
+        radius: the largest distance of any candidate to what was chosen. With diversity alone, and near-duplicates as
+            any others, it is at most twice the smallest that is possible with as many (Gonzalez 1985).
     """
 
     rows: Rows
@@ -161,14 +163,18 @@ def choose(
         if gain[best] == -np.inf:
             break
         if seen[best] < taken:
-            stale = np.argpartition(gain, -_STALE)[-_STALE:] if count > _STALE else np.arange(count)
+            leading = np.argpartition(gain, -_STALE)[-_STALE:] if count > _PLAIN else np.arange(count)
+            stale = np.union1d(leading, [best])  # of equal gains, the best may not be among the leading
             stale = stale[(seen[stale] < taken) & (gain[stale] > -np.inf)]
-            new = _distances(vectors[stale], chosen[seen[stale].min() : taken]).min(axis=1)
-            nearest[stale] = np.minimum(nearest[stale], new)
+            old = seen[stale] < taken - _RECENT
+            for rows_of_age in (stale[old], stale[~old]):
+                if len(rows_of_age):
+                    new = _distances(vectors[rows_of_age], chosen[seen[rows_of_age].min() : taken]).min(axis=1)
+                    nearest[rows_of_age] = np.minimum(nearest[rows_of_age], new)
             seen[stale] = taken
             gain[stale] = _gain(quality[stale], nearest[stale], strength, typical)
             if near_distance is not None:
-                gain[stale[nearest[stale] <= near_distance]] = -np.inf
+                gain[stale[_is_near(nearest[stale], near_distance)]] = -np.inf
             continue
         near = np.zeros(0, np.intp)
         if near_distance is not None:
@@ -203,7 +209,7 @@ def _best_of_near(
         near = near[gain[near] > -np.inf]
         better = near[score[near] > score[row]]
         if len(better) and len(chosen):  # what is near to something chosen is excluded, though it may not be known yet
-            better = better[_distances(coarse.all[better], chosen).min(axis=1) > near_distance]
+            better = better[~_is_near(_distances(coarse.all[better], chosen).min(axis=1), near_distance)]
         if not len(better):
             return row, near
         row = int(better[score[better].argmax()])
@@ -224,19 +230,23 @@ class _Coarse:
 
     def near(self, rows: Rows, others: Rows, distance: float) -> npt.NDArray[np.bool_]:
         """Which of these pairs are as near, (R, O)."""
-        near = np.asarray(self._left[rows] @ self._right[others].T >= -(distance**2 + _ROUNDING) / 2)
+        near = np.asarray(self._left[rows] @ self._right[others].T >= -(distance**2 + _COARSE_ROUNDING) / 2)
         if np.count_nonzero(near) > _BLOCK * 4:
-            near &= _distances(self.all[rows], self.all[others]) <= distance
+            near &= _is_near(_distances(self.all[rows], self.all[others]), distance)
         elif near.any():
             left, right = np.nonzero(near)
-            near[left, right] = np.linalg.norm(self.all[rows[left]] - self.all[others[right]], axis=1) <= distance
+            apart = np.linalg.norm(self.all[rows[left]] - self.all[others[right]], axis=1)
+            near[left, right] = _is_near(apart, distance)
         return near
 
     def near_to(self, row: int, distance: float) -> Rows:
         """The rows that are as near to this one, without itself."""
-        rows = np.flatnonzero(self._right @ self._left[row] >= -(distance**2 + _ROUNDING) / 2)
+        rows = np.flatnonzero(self._right @ self._left[row] >= -(distance**2 + _COARSE_ROUNDING) / 2)
         rows = rows[rows != row]
-        near: Rows = rows[np.linalg.norm(self.all[rows] - self.all[row], axis=1) <= distance]
+        if len(rows) > len(self.all) // 8:  # they differ in many dimensions: one product is quicker than many rows
+            products = self.all @ self.all[row]
+            rows = rows[_is_near(np.sqrt(np.maximum(2 - 2 * products[rows], 0)), distance)]
+        near: Rows = rows[_is_near(np.linalg.norm(self.all[rows] - self.all[row], axis=1), distance)]
         return near
 
 
@@ -244,6 +254,10 @@ def _distances(left: Vectors, right: Vectors) -> npt.NDArray[np.float64]:
     """Between vectors of length 1, (L, D) and (R, D) -> (L, R)."""
     squared = np.maximum(2 - 2 * (left @ right.T), 0)
     return np.asarray(np.sqrt(squared), np.float64)
+
+
+def _is_near(distances: npt.NDArray[Any], limit: float) -> npt.NDArray[np.bool_]:
+    return np.asarray(distances**2 <= limit**2 + _ROUNDING)
 
 
 def _sampled(vectors: Vectors) -> Vectors:

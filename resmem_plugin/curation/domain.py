@@ -106,7 +106,6 @@ class Domain:
     Attributes:
         vectors: of at most 2,000 reference images, float32 (M, D), of length 1.
         distances: of each to the nearest other, in ascending order.
-        weights: SHA-256 of the network's weights.
 
     Examples:
         >>> import numpy as np
@@ -118,10 +117,9 @@ class Domain:
 
     vectors: npt.NDArray[np.float32] = field(repr=False)
     distances: npt.NDArray[np.float64] = field(repr=False)
-    weights: str = ""
 
     @classmethod
-    def of(cls, features: npt.ArrayLike, weights: str = "", seed: int = 0) -> Domain:
+    def of(cls, features: npt.ArrayLike, seed: int = 0) -> Domain:
         """The domain of images with these features (N, D), of which rows with NaN are left out.
 
         Raises:
@@ -134,7 +132,7 @@ class Domain:
             raise OptionError(f"a domain needs 20 images at least, not {len(vectors)}")
         vectors = vectors[np.sort(np.random.default_rng(seed).permutation(len(vectors))[:_MAX_ROWS])]
         distances = np.sort(_nearest(vectors, vectors, skip_self=True))
-        return cls(vectors, distances, weights)
+        return cls(vectors, distances)
 
     def distance(self, features: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The distance of each image to the nearest of the reference, (N,), 0 to 2; NaN for rows with NaN."""
@@ -144,7 +142,7 @@ class Domain:
         known = np.isfinite(found).all(axis=1)
         distances = np.full(len(found), np.nan)
         if known.any():
-            vectors = unit_vectors(found[known])[:, : self.vectors.shape[1]]
+            vectors = unit_vectors(found[known])
             distances[known] = _nearest(vectors, self.vectors)
         return distances
 
@@ -168,9 +166,7 @@ class Domain:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to an .npz file, whole or not at all, replacing one that exists."""
         with replacing(path) as unfinished, open(unfinished, "wb") as file:
-            np.savez_compressed(
-                file, vectors=self.vectors.astype(np.float16), distances=self.distances, weights=np.array(self.weights)
-            )
+            np.savez_compressed(file, vectors=self.vectors.astype(np.float16), distances=self.distances)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Domain:
@@ -183,7 +179,7 @@ class Domain:
         try:
             with np.load(name, allow_pickle=False) as file:
                 vectors = unit_vectors(file["vectors"].astype(np.float32))
-                return cls(vectors, np.sort(file["distances"].astype(np.float64)), str(file["weights"]))
+                return cls(vectors, np.sort(file["distances"].astype(np.float64)))
         except FileNotFoundError as error:
             raise OptionError(f"{name} cannot be read: {error.strerror or error}") from error
         except Exception as error:  # numpy and zipfile raise many kinds

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core.errors import OptionError
+from resmem_plugin.curation.numbers import as_numbers
 
 CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+_T = {np.inf: _Z, 60: 2.0003, 30: 2.0423, 20: 2.0860, 15: 2.1314, 10: 2.2281, 8: 2.3060, 6: 2.4469, 5: 2.5706}
+_T |= {4: 2.7764, 3: 3.1824, 2: 4.3027, 1: 12.706}  # Student's, by degrees of freedom; between them 1 / df is linear
 _CHUNK = 2**20  # numbers that are permuted at once
 
 Values = npt.NDArray[np.float64]
@@ -89,7 +92,7 @@ def compare(a: npt.ArrayLike, b: npt.ArrayLike, permutations: int = 9999, seed: 
     """
     if isinstance(permutations, bool) or not isinstance(permutations, (int, np.integer)) or permutations < 0:
         raise OptionError(f"permutations must be a whole number, 0 or more, not {permutations!r}")
-    first, second = _scores(a, "first"), _scores(b, "second")
+    first, second = as_numbers(a, "scores of the first set"), as_numbers(b, "scores of the second set")
     left_out = int(np.isnan(first).sum() + np.isnan(second).sum())
     first, second = first[~np.isnan(first)], second[~np.isnan(second)]
     for values, name in ((first, "first"), (second, "second")):
@@ -111,16 +114,6 @@ def compare(a: npt.ArrayLike, b: npt.ArrayLike, permutations: int = 9999, seed: 
         left_out=left_out,
         permutations=int(permutations),
     )
-
-
-def _scores(values: npt.ArrayLike, name: str) -> Values:
-    try:
-        found = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"the {name} set must be numbers, NaN where there is no score: {error}") from error
-    if found.ndim != 1 or np.isinf(found).any():
-        raise OptionError(f"the {name} set must be a list of finite numbers, NaN where there is no score")
-    return found
 
 
 def _superiority(first: Values, second: Values) -> tuple[float, float, float]:
@@ -152,10 +145,7 @@ def _welch_margin(first: Values, second: Values) -> float:
     freedom = sum(parts) ** 2 / sum(
         part**2 / (len(each) - 1) for part, each in zip(parts, (first, second), strict=True)
     )
-    expansion = (_Z**3 + _Z) / (4 * freedom) + (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (
-        96 * freedom**2
-    )  # Cornish and Fisher
-    return float((_Z + expansion) * np.sqrt(sum(parts)))
+    return float(np.interp(1 / freedom, [1 / each for each in _T], list(_T.values())) * np.sqrt(sum(parts)))
 
 
 def _placements(values: Values, among: Values) -> Values:

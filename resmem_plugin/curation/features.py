@@ -48,5 +48,7 @@ def image_features(
         for _, row in made:
             rows.append(row)
             report(row is None)
-    size = next((len(row) for row in rows if row is not None), 0)
-    return np.array([np.full(size, np.nan) if row is None else row for row in rows], np.float32).reshape(-1, size)
+    size = next((len(row) for row in rows if row is not None), 1)
+    return np.array([np.full(size, np.nan) if row is None else row for row in rows], np.float32).reshape(
+        len(rows), size
+    )

@@ -16,6 +16,7 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.core.scoring.progress import ProgressOption
 from resmem_plugin.core.scoring.scorer import Scorer
+from resmem_plugin.curation.numbers import as_numbers
 
 _FORMAT = "resmem-reference"
 _VERSION = 1
@@ -42,8 +43,8 @@ def percentiles(scores: npt.ArrayLike, among: npt.ArrayLike | None = None) -> np
         >>> percentiles([0.9, 0.7, float("nan"), 0.8, 0.7]).tolist()
         [87.5, 25.0, nan, 62.5, 25.0]
     """
-    values = np.asarray(scores, np.float64)
-    ordered = np.asarray(values if among is None else among, np.float64).ravel()
+    values = as_numbers(scores, "scores")
+    ordered = values if among is None else as_numbers(among, "the scores to compare with")
     ordered = np.sort(ordered[~np.isnan(ordered)])
     if not len(ordered):
         if np.isnan(values).all():
@@ -87,7 +88,7 @@ class Reference:
         """
         if not isinstance(name, str) or not name.strip():
             raise OptionError("a reference needs a name that says what its images are")
-        values = np.asarray(scores, np.float64).ravel()
+        values = as_numbers(scores, "scores")
         values = np.sort(values[~np.isnan(values)])
         if len(values) < _MIN_SCORES:
             raise OptionError(f"a reference needs {_MIN_SCORES} scores at least, not {len(values)}")
@@ -96,7 +97,8 @@ class Reference:
         count = len(values)
         if count > _MAX_SCORES:
             values = np.quantile(values, np.linspace(0, 1, _MAX_SCORES))
-        return cls(name.strip(), values, count, provenance)
+        printable = name.strip().encode("utf-8", "backslashreplace").decode()  # names of folders may be any bytes
+        return cls(printable, values, count, provenance)
 
     def percentile(
         self, scores: npt.ArrayLike, provenance: Provenance | Mapping[str, Any] | None = None
@@ -124,7 +126,7 @@ class Reference:
                 "Build a reference with the same options, or score with those of the reference"
             )
         # engines agree to 1e-5, and files hold fewer digits: what differs by less is the same score
-        return percentiles(np.round(np.asarray(scores, np.float64), _DECIMALS), np.round(self.scores, _DECIMALS))
+        return percentiles(np.round(as_numbers(scores, "scores"), _DECIMALS), np.round(self.scores, _DECIMALS))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file of JSON, whole or not at all, replacing one that exists."""

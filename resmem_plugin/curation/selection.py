@@ -41,8 +41,8 @@ def select(
 
     "balanced" takes one row after the other: that with the largest sum of `1 - strength` times its rank by score (0 to
     1) and `strength` times its distance to the nearest row taken before it (1 is the mean distance between two rows).
-    "k_centre" is by distance alone: no row that is left is more than twice as far from the nearest selected one as it
-    has to be with `n` rows (Gonzalez 1985). "top" is by score alone, and "random" by chance.
+    "k_centre" is by distance alone: with `near_duplicates="keep"` no row that is left is more than twice as far from
+    the nearest selected one as it has to be with `n` rows (Gonzalez 1985). "top" is by score alone, "random" by chance.
 
     Args:
         frame: one row for each image. Rows without a score or an embedding are not selected.
@@ -79,14 +79,14 @@ def select(
         >>> select(frame, 2, strategy="top", near_duplicates="keep")["path"].tolist()
         ['a', 'a copy']
     """
-    _check_options(n, strength, strategy, near_duplicates, near_distance)
+    check_selection(n, strength, strategy, near_duplicates, near_distance)
     scores = _column(frame, score, "score")
     try:
         values = scores.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise OptionError(f"the column {score!r} is not numeric: name the column of scores with score=") from error
     vectors, near = _embeddings(frame, embeddings), float(near_distance) if near_duplicates == "best" else None
-    if vectors is None and (near is not None or strategy == "k_centre" or (strategy == "balanced" and strength)):
+    if vectors is None and needs_embeddings(strength, strategy, near_duplicates):
         raise OptionError(
             "embeddings are needed: give embeddings=image_features(images), or a column of your own; without them "
             'there are strategy="top" and "random", with near_duplicates="keep"'
@@ -120,7 +120,23 @@ def select(
     return selected
 
 
-def _check_options(n: object, strength: object, strategy: str, near_duplicates: str, near_distance: object) -> None:
+def needs_embeddings(strength: float = 0.5, strategy: str = "balanced", near_duplicates: str = "best") -> bool:
+    """Whether `select` needs embeddings with these options."""
+    return near_duplicates == "best" or strategy == "k_centre" or (strategy == "balanced" and strength > 0)
+
+
+def check_selection(
+    n: object,
+    strength: object = 0.5,
+    strategy: str = "balanced",
+    near_duplicates: str = "best",
+    near_distance: object = NEAR_DISTANCE,
+) -> None:
+    """Check options of `select`, before embeddings are computed.
+
+    Raises:
+        OptionError: for one that does not exist or fit.
+    """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
         raise OptionError(f"n must be a whole number, 0 or more, not {n!r}")
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
@@ -145,7 +161,9 @@ def _embeddings(frame: pd.DataFrame, embeddings: Any) -> Vectors | None:
     """(N, D), NaN in the rows that have none."""
     if embeddings is None:
         return None
-    if isinstance(embeddings, str) or (isinstance(embeddings, Hashable) and embeddings in frame.columns):
+    if _is_label(embeddings, frame):
+        if not len(frame):
+            return np.zeros((0, 1), np.float32)
         rows = list(_column(frame, embeddings, "embeddings"))
         size = next((len(row) for row in rows if isinstance(row, (list, tuple, np.ndarray))), 0)
         if not size:
@@ -163,7 +181,7 @@ def _embeddings(frame: pd.DataFrame, embeddings: Any) -> Vectors | None:
 def _mask(frame: pd.DataFrame, preselected: Any) -> npt.NDArray[np.bool_]:
     if preselected is None:
         return np.zeros(len(frame), bool)
-    if isinstance(preselected, str) or (isinstance(preselected, Hashable) and preselected in frame.columns):
+    if _is_label(preselected, frame):
         preselected = _column(frame, preselected, "preselected")
     mask = np.asarray(preselected)
     if mask.dtype == object and all(isinstance(each, (bool, np.bool_)) or pd.isna(each) for each in mask):
@@ -173,6 +191,33 @@ def _mask(frame: pd.DataFrame, preselected: Any) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def _is_label(given: Any, frame: pd.DataFrame) -> bool:
+    """Whether this names a column, and is no array."""
+    return isinstance(given, str) or (not isinstance(given, (np.ndarray, list, pd.Series)) and _is_in(given, frame))
+
+
+def _is_in(given: Any, frame: pd.DataFrame) -> bool:
+    try:
+        return given in frame.columns
+    except TypeError:  # a tuple of lists
+        return False
+
+
+def class_codes(classes: pd.Series[Any]) -> tuple[npt.NDArray[np.intp], list[str]]:
+    """The number of each row's class, -1 for none, and the classes' names.
+
+    Raises:
+        OptionError: for a column of lists.
+    """
+    try:
+        codes, names = pd.factorize(classes)
+    except (TypeError, NotImplementedError) as error:
+        raise OptionError(
+            f"the column {classes.name!r} holds lists, not a class for each row: frame.explode makes a row of each"
+        ) from error
+    return codes, [str(name) for name in names]
+
+
 def _classes(
     frame: pd.DataFrame, per: Hashable | None, candidates: npt.NDArray[np.bool_]
 ) -> Iterator[npt.NDArray[np.intp]]:
@@ -180,10 +225,10 @@ def _classes(
     if per is None:
         yield np.flatnonzero(candidates)
         return
-    codes, names = pd.factorize(_column(frame, per, "per"))
+    codes, names = class_codes(_column(frame, per, "per"))
     if not len(names):
         yield np.zeros(0, np.intp)
-    for code in sorted(range(len(names)), key=lambda code: str(names[code])):
+    for code in sorted(range(len(names)), key=names.__getitem__):
         yield np.flatnonzero(candidates & (codes == code))
 
 

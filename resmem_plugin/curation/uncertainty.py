@@ -15,6 +15,7 @@ from resmem_plugin.core.errors import ImageError, OptionError
 from resmem_plugin.core.images.reader import listed_images
 from resmem_plugin.core.scoring.progress import ProgressOption, reporting
 from resmem_plugin.core.scoring.scorer import Scorer
+from resmem_plugin.curation.numbers import as_numbers
 
 VARIANTS = 10
 """Of an image: itself, four crops of 90 % of its sides, and the mirror images of these."""
@@ -132,7 +133,8 @@ class ConformalIntervals:
         Raises:
             OptionError: if there are fewer than 20, or values that are not as many.
         """
-        columns = [_numbers(values) for values in (scores, ratings, *([] if variation is None else [variation]))]
+        given = {"scores": scores, "ratings": ratings} | ({} if variation is None else {"variation": variation})
+        columns = [as_numbers(values, what) for what, values in given.items()]
         if len({len(values) for values in columns}) != 1:
             raise OptionError("scores, ratings and variation must be as many: one of each for an image")
         rows = np.isfinite(columns).all(axis=0)
@@ -156,7 +158,7 @@ class ConformalIntervals:
         Raises:
             OptionError: for another coverage, one that needs more rated images, or a variation that is missing.
         """
-        if not 0 < coverage < 1:
+        if isinstance(coverage, bool) or not isinstance(coverage, (int, float)) or not 0 < coverage < 1:
             raise OptionError(f"coverage must be above 0 and below 1, not {coverage!r}")
         if self.scaled != (variation is not None):
             raise OptionError("give the variation here too" if self.scaled else "these have no variation: leave it out")
@@ -166,16 +168,12 @@ class ConformalIntervals:
                 f"a coverage of {coverage:g} needs {int(np.ceil(coverage / (1 - coverage)))} rated images at least, "
                 f"not {len(self.residuals)}"
             )
-        middle = _numbers(scores)
-        margin = self.residuals[number - 1] * (1.0 if variation is None else _scale(_numbers(variation)))
+        middle = as_numbers(scores, "scores")
+        scale = np.ones(len(middle)) if variation is None else _scale(as_numbers(variation, "variation"))
+        if len(scale) != len(middle):
+            raise OptionError("scores and variation must be as many: one of each for an image")
+        margin = self.residuals[number - 1] * scale
         return np.clip(middle - margin, 0, 1), np.clip(middle + margin, 0, 1)
-
-
-def _numbers(values: npt.ArrayLike) -> Values:
-    try:
-        return np.asarray(values, np.float64).ravel()
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"numbers are needed, NaN where there is none: {error}") from error
 
 
 def _scale(variation: Values) -> Values:

@@ -22,7 +22,8 @@ def compute_percentiles(
     """Write the percentile of each score into the field `memorability_percentile`, and its bin as a class.
 
     The bins, such as "90 to 100 %" in the field `memorability_bin`, color the grid. Percentiles are of the scores as
-    they are now: compute them again after more has been scored. They are deleted with the scores.
+    they are now: compute them again after more has been scored. Those of samples outside of a view are cleared; all are
+    deleted with the scores.
 
     Args:
         samples: a dataset or view of samples that have been scored.

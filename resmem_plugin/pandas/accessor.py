@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from resmem_plugin.pandas.columns import MEMORABILITY, check_options, images_of, score_column, scorer_of, select
-from resmem_plugin.pandas.ranking import check_count, ranked
+from resmem_plugin.pandas.ranking import check_count, ranked, select_rows
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -265,13 +265,7 @@ class ResMemAccessor:
             >>> df.resmem.select("path", n=3)[["path", "near_duplicates"]].values.tolist()
             [['coffee.png', [1]], ['rocket.jpg', []]]
         """
-        from resmem_plugin import curation
-
-        scored = ranked(self._data, column, len(self._data), by, ascending=False, options=options, keep_all=True)
-        if embeddings is None:
-            images = images_of(self._data, column, options.get("root"))
-            embeddings = curation.image_features(images, progress=options.get("progress"), scorer=scorer_of(options))
-        return curation.select(scored, n, by, embeddings, strength, per, **(selection or {}))
+        return select_rows(self._data, column, n, by, strength, per, embeddings, selection or {}, options)
 
     def hist(
         self, column: Hashable = None, *, bins: int = 30, ax: Axes | None = None, **options: Unpack[ScoreOptions]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from resmem_plugin.pandas.columns import MEMORABILITY, check_options, score_column, select
+from resmem_plugin.pandas.columns import MEMORABILITY, check_options, images_of, score_column, scorer_of, select
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from resmem_plugin.pandas.columns import ScoreOptions
 
@@ -48,6 +48,34 @@ def ranked(
         rows[by] = values[order].astype("float32")
     rows.attrs = attrs
     return rows
+
+
+def select_rows(
+    data: pd.DataFrame | pd.Series[Any],
+    column: Hashable,
+    n: int,
+    by: Hashable,
+    strength: float,
+    per: Hashable | None,
+    embeddings: Any,
+    selection: Mapping[str, Any],
+    options: ScoreOptions,
+) -> pd.DataFrame:
+    """What `ResMemAccessor.select` returns; options are checked before images are read."""
+    from resmem_plugin.curation import image_features
+    from resmem_plugin.curation import select as select_from
+    from resmem_plugin.curation.selection import check_selection, needs_embeddings
+
+    checked = {name: selection[name] for name in ("strategy", "near_duplicates", "near_distance") if name in selection}
+    check_selection(n, strength, **checked)
+    checked.pop("near_distance", None)
+    if per is not None and isinstance(data, pd.DataFrame):
+        select(data, per)
+    scored = ranked(data, column, len(data), by, ascending=False, options=options, keep_all=True)
+    if embeddings is None and needs_embeddings(strength, **checked):
+        images = images_of(data, column, options.get("root"))
+        embeddings = image_features(images, progress=options.get("progress"), scorer=scorer_of(options))
+    return select_from(scored, n, by, embeddings, strength, per, **selection)
 
 
 def check_count(n: object) -> None:

@@ -79,6 +79,7 @@ def curation_report(
     provenance: Provenance | None = None,
     title: str = "Memorability",
     storage_options: Mapping[str, Any] | None = None,
+    base64: bool = False,
 ) -> Report:
     """Report on a scored set of images.
 
@@ -95,6 +96,7 @@ def curation_report(
         provenance: what produced the scores; None: that of `frame.attrs`, if it has one.
         title: the heading.
         storage_options: for images behind URLs, passed to fsspec.
+        base64: text that is no URL is an image in base64, as in `Scorer`.
 
     Raises:
         OptionError: for a column that does not exist, or a reference of another provenance.
@@ -134,7 +136,7 @@ def curation_report(
     if provenance is not None:
         record = provenance.to_record()
         tables["provenance"] = pd.DataFrame({"key": list(record), "value": [str(value) for value in record.values()]})
-    galleries = [] if images is None else _galleries(frame[images], scores, storage_options)
+    galleries = [] if images is None else _galleries(frame[images], scores, storage_options, base64=base64)
     outside = None if domain is None or features is None else int(domain.is_outside(features).sum())
     rows = {name: table.to_dict("records") for name, table in tables.items()}
     page = {
@@ -160,14 +162,18 @@ def curation_report(
 
 
 def _galleries(
-    images: pd.Series[Any], scores: npt.NDArray[np.float64], storage_options: Mapping[str, Any] | None
+    images: pd.Series[Any],
+    scores: npt.NDArray[np.float64],
+    storage_options: Mapping[str, Any] | None,
+    *,
+    base64: bool,
 ) -> list[str]:
     order = np.argsort(scores, kind="stable")
     order = order[np.isfinite(scores[order])]
     galleries = []
     for title, rows in (("Most memorable", order[::-1]), ("Least memorable", order)):
         cards = [Card(images.iloc[row], float(scores[row]), row=row) for row in rows[:_SHOWN_IMAGES].tolist()]
-        gallery = Gallery(cards, title=title, total=len(scores), storage_options=storage_options)
+        gallery = Gallery(cards, title=title, total=len(scores), storage_options=storage_options, base64=base64)
         galleries.append(gallery._repr_html_())
     return galleries if len(order) else []
 
@@ -176,7 +182,9 @@ def _cautions(
     scores: npt.NDArray[np.float64], kinds: Sequence[str | None] | None, groups: npt.NDArray[np.int64] | None
 ) -> list[str]:
     """What leads the ranking for no reason."""
-    leading = np.argsort(-np.nan_to_num(scores, nan=-1), kind="stable")[: min(_LEADING, max(1, len(scores) // 10))]
+    order = np.argsort(-scores, kind="stable")
+    order = order[np.isfinite(scores[order])]
+    leading = order[: min(_LEADING, max(1, len(order) // 10))]
     cautions = []
     if kinds is not None:
         others = sum(kinds[row] not in (None, "photograph") for row in leading.tolist())

@@ -15,13 +15,14 @@ from resmem_plugin.core.provenance import Provenance
 from resmem_plugin.curation.diversity import near_duplicate_groups
 from resmem_plugin.curation.drift import compare
 from resmem_plugin.curation.reference import Reference, percentiles
+from resmem_plugin.curation.selection import class_codes
 
 COMPARED_CLASSES = 30
 """The largest classes, which are compared with the others."""
 
 _MAX_BINS = 50
 _SHARES = (1, 5, 25, 50, 75, 95, 99)
-_PERMUTATIONS = 999
+_PERMUTATIONS, _FEWER_PERMUTATIONS, _MANY = 999, 199, 10_000  # the fewer for more scores than that
 
 
 def summary(scores: npt.NDArray[np.float64], errors: pd.Series[Any] | None) -> pd.DataFrame:
@@ -51,10 +52,12 @@ def _given(errors: pd.Series[Any]) -> npt.NDArray[np.bool_]:
 def distribution(scores: npt.NDArray[np.float64]) -> pd.DataFrame:
     """How many scores lie in each bin of a histogram; its bins are as wide as Freedman and Diaconis' rule says."""
     known = scores[np.isfinite(scores)]
-    edges = np.histogram_bin_edges(known, "fd") if len(known) > 1 and np.ptp(known) > 0 else np.zeros(0)
-    if not 2 <= len(edges) <= _MAX_BINS + 1:
-        edges = np.histogram_bin_edges(known, _MAX_BINS if len(edges) else 1)
-    counts, edges = np.histogram(known, edges)
+    bins = 1
+    if len(known) > 1 and np.ptp(known) > 0:
+        low, high = np.quantile(known, [0.25, 0.75])
+        width = 2 * (high - low) / len(known) ** (1 / 3)
+        bins = int(min(_MAX_BINS, np.ceil(np.ptp(known) / width))) if width * _MAX_BINS > np.ptp(known) else _MAX_BINS
+    counts, edges = np.histogram(known, bins)
     return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "images": counts})
 
 
@@ -72,7 +75,7 @@ def percentile_table(
 
 def classes(scores: npt.NDArray[np.float64], classes: pd.Series[Any]) -> pd.DataFrame:
     """Each class with at least one score, and how it compares with the others; the most frequent first."""
-    codes, names = pd.factorize(classes)
+    codes, names = class_codes(classes)
     known = np.isfinite(scores) & (codes >= 0)
     rows: list[dict[str, Any]] = []
     counts = np.bincount(codes[known], minlength=len(names))
@@ -80,9 +83,9 @@ def classes(scores: npt.NDArray[np.float64], classes: pd.Series[Any]) -> pd.Data
         inside, others = scores[known & (codes == code)], scores[known & (codes != code)]
         if not len(inside):
             continue
-        row: dict[str, Any] = {"class": str(names[code]), "scored": len(inside), "mean": inside.mean()}
+        row: dict[str, Any] = {"class": names[code], "scored": len(inside), "mean": inside.mean()}
         if len(rows) < COMPARED_CLASSES and len(inside) > 1 and len(others) > 1:
-            found = compare(inside, others, _PERMUTATIONS)
+            found = compare(inside, others, _PERMUTATIONS if known.sum() <= _MANY else _FEWER_PERMUTATIONS)
             row |= {"effect": found.effect, "effect_low": found.low, "effect_high": found.high, "p": found.p}
         rows.append(row)
     return pd.DataFrame(rows, columns=["class", "scored", "mean", "effect", "effect_low", "effect_high", "p"])
@@ -120,7 +123,7 @@ def near_duplicates(
             best = members[np.argmax(np.nan_to_num(scores[members], nan=-1))]
             rows.append((names[best], scores[best], len(members), [names[row] for row in members if row != best]))
     rows.sort(key=lambda row: -row[2])
-    return pd.DataFrame(rows, columns=["best", "score", "images", "others"])
+    return _table(rows, ["best", "score", "images", "others"])
 
 
 def failures(scores: npt.NDArray[np.float64], errors: pd.Series[Any], names: Sequence[str]) -> pd.DataFrame:
@@ -132,4 +135,15 @@ def failures(scores: npt.NDArray[np.float64], errors: pd.Series[Any], names: Seq
         found.setdefault(reason, []).append(row)
     rows = [(reason, len(members), names[members[0]]) for reason, members in found.items()]
     rows.sort(key=lambda row: -row[1])
-    return pd.DataFrame(rows, columns=["reason", "images", "first"])
+    return _table(rows, ["reason", "images", "first"])
+
+
+def _table(rows: list[Any], columns: list[str]) -> pd.DataFrame:
+    """Text as objects: pandas' own type for text takes valid Unicode alone, and names of files may be any bytes."""
+    text = {"best", "others", "reason", "first"}
+    return pd.DataFrame(
+        {
+            name: pd.Series([row[number] for row in rows], dtype=object if name in text else None)
+            for number, name in enumerate(columns)
+        }
+    )

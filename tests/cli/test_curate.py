@@ -147,8 +147,9 @@ def test_a_report_of_a_table(photos: dict[str, Path], tmp_path: Path, capsys: Ca
 
 
 def test_a_report_of_a_table_without_images(tmp_path: Path) -> None:
-    table = table_of(tmp_path / "t.csv")
-    command = ["report", str(table), "-o", str(tmp_path / "r.html"), "--path-column", "none", "--title", "A study"]
+    table = tmp_path / "t.csv"
+    table.write_text("memorability\n0.5\n0.6\n")
+    command = ["report", str(table), "-o", str(tmp_path / "r.html"), "--title", "A study"]
     assert main(command) == 0
     assert "<h1>A study</h1>" in (tmp_path / "r.html").read_text()
 
@@ -202,3 +203,27 @@ def test_a_report_of_a_fiftyone_dataset(tmp_path: Path, database: None, capsys: 
     assert "not a field of classes" in capsys.readouterr().err
     assert main(["report", "no such dataset", "-o", str(page), "--overwrite"]) == 2
     assert "neither a file nor a FiftyOne dataset 'no such dataset'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["percentiles", "select"])
+def test_mixed_provenances_are_refused(command: str, tmp_path: Path, capsys: Captured) -> None:
+    table = table_of(tmp_path / "t.csv", provenance=["aaaaaaaaaaaa", "bbbbbbbbbbbb"] * 20)
+    more = ["-n", "3", "--strategy", "top", "--near-duplicates", "keep"] if command == "select" else []
+    assert main([command, str(table), "-o", str(tmp_path / "o.csv"), *more]) == 2
+    assert "of several provenances, aaaaaaaaaaaa, bbbbbbbbbbbb" in capsys.readouterr().err
+
+
+@pytest.mark.weights
+def test_images_that_cannot_be_read_are_counted(tmp_path: Path, capsys: Captured) -> None:
+    table = table_of(tmp_path / "t.csv")
+    assert main(["select", str(table), "-n", "3", "-o", str(tmp_path / "o.csv"), "-q"]) == 1
+    assert "40 of 40 images cannot be read" in capsys.readouterr().err
+    assert main(["report", str(table), "-o", str(tmp_path / "r.html"), "--near-duplicates", "-q"]) == 1
+    (tmp_path / "empty.csv").write_text("path,memorability\n")
+    assert main(["select", str(tmp_path / "empty.csv"), "-n", "3", "-o", str(tmp_path / "e.csv"), "-q"]) == 0
+
+
+def test_a_column_of_images_that_was_named_must_exist(tmp_path: Path, capsys: Captured) -> None:
+    table = table_of(tmp_path / "t.csv")
+    assert main(["report", str(table), "-o", str(tmp_path / "r.html"), "--path-column", "pth"]) == 2
+    assert "no column 'pth' (--path-column)" in capsys.readouterr().err

@@ -106,3 +106,8 @@ def test_k_centre_is_within_twice_the_best_radius() -> None:
     assert sorted(row // 50 for row in chosen.rows.tolist()) == list(range(8))
     best = float(np.linalg.norm(near.reshape(8, 50, 8) - corners[:, None], axis=2).max())
     assert chosen.radius <= 2 * best
+
+
+def test_vectors_of_any_size() -> None:
+    vectors = np.array([[1e20, 0], [0, 1e20], [2e20, 0], [1e-30, 1e-30], [1, 1]])
+    assert near_duplicate_groups(vectors).tolist() == [0, -1, 0, 1, 1]

@@ -66,7 +66,7 @@ def test_missing_scores_are_counted_and_left_out() -> None:
         ([0.5], "first set has 1 scores"),
         (["high", "low"], "must be numbers"),
         ([0.1, np.inf], "finite"),
-        ([[0.1, 0.2]], "a list of"),
+        ([[0.1, 0.2]], "a list of finite"),
     ],
 )
 def test_unusable_sets_are_errors(a: list[object], message: str) -> None:
@@ -78,3 +78,9 @@ def test_unusable_sets_are_errors(a: list[object], message: str) -> None:
 def test_unusable_permutations_are_errors(permutations: int) -> None:
     with pytest.raises(OptionError, match="permutations must be"):
         compare([0.1, 0.2], [0.1, 0.2], permutations)
+
+
+def test_the_interval_of_few_and_many_scores() -> None:
+    random = np.random.default_rng(4)
+    found = [compare(random.normal(0, 1, 2), random.normal(0, 0.01, 200), permutations=0) for _ in range(500)]
+    assert np.mean([each.difference_low <= 0 <= each.difference_high for each in found]) >= 0.93

@@ -119,3 +119,12 @@ def test_images_are_scored_and_failures_counted(red: Scorer) -> None:
     assert failed == 2
     assert reference.scores == pytest.approx([0.2, 0.4])
     assert reference.provenance == red.provenance
+
+
+def test_names_of_any_bytes_and_text_for_scores(tmp_path: Path) -> None:
+    Reference.of([0.5, 0.6], "photos-\udcff").save(tmp_path / "a.json")
+    assert Reference.load(tmp_path / "a.json").name == "photos-\\udcff"
+    with pytest.raises(OptionError, match="scores must be numbers"):
+        Reference.of(["a", "b"], "text")
+    with pytest.raises(OptionError, match="scores must be numbers"):
+        percentiles(["a"])

@@ -177,3 +177,29 @@ def test_copies_of_photographs_are_left_out(photos: dict[str, Path], tmp_path: P
 
 def _lighter(value: int) -> int:
     return min(255, value * 115 // 100)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2])
+def test_many_equal_scores(decimals: int) -> None:
+    scores = np.random.default_rng(0).random(20_000).round(decimals)
+    found = select(pd.DataFrame({"memorability": scores}), 300, strategy="top", near_duplicates="keep")
+    assert found["memorability"].tolist() == sorted(scores.tolist(), reverse=True)[:300]
+
+
+def test_all_rows_of_many_are_selected_once() -> None:
+    vectors = np.random.default_rng(0).normal(size=(3000, 32))
+    frame = pd.DataFrame({"memorability": np.random.default_rng(1).random(3000)})
+    assert sorted(select(frame, 3000, embeddings=vectors, near_duplicates="keep").index) == list(range(3000))
+
+
+def test_exact_copies_at_distance_zero() -> None:
+    vectors = np.repeat(np.random.default_rng(0).normal(size=(50, 32)), 300, axis=0)
+    frame = pd.DataFrame({"memorability": np.linspace(0, 1, len(vectors)), "taken": [True] + [False] * 14_999})
+    found = select(frame, 200, embeddings=vectors, near_distance=0, preselected="taken")
+    assert sorted(row // 300 for row in found.index) == list(range(1, 50))
+
+
+def test_a_column_of_lists_is_no_class() -> None:
+    frame = pd.DataFrame({"memorability": [0.5, 0.6], "tags": [["a"], ["a", "b"]]})
+    with pytest.raises(OptionError, match=r"'tags' holds lists.*explode"):
+        select(frame, 1, strategy="top", near_duplicates="keep", per="tags")

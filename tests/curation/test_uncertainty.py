@@ -58,7 +58,7 @@ def test_unusable_calibrations_are_errors() -> None:
         ConformalIntervals.fit([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
     with pytest.raises(OptionError, match="must be as many"):
         ConformalIntervals.fit(numbers, numbers[1:])
-    with pytest.raises(OptionError, match="numbers are needed"):
+    with pytest.raises(OptionError, match="scores must be numbers"):
         ConformalIntervals.fit(["a"] * 25, numbers)
     intervals = ConformalIntervals.fit(numbers, numbers)
     with pytest.raises(OptionError, match="needs 99 rated images at least, not 25"):

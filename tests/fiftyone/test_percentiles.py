@@ -38,10 +38,10 @@ def test_percentiles_and_bins_of_a_dataset(scored: Any) -> None:
     assert "memorability_percentile" in scored.list_indexes()
     assert "11 samples" not in scored.get_field("memorability_percentile").description
     assert f"{len(scores) - 1} samples" in scored.get_field("memorability_percentile").description
-    compute_percentiles(scored.limit(2), bins=2)  # of a view: among its samples, and written to them alone
+    compute_percentiles(scored.limit(2), bins=2)  # of a view: among its samples; those of others are cleared
     again = scored.values("memorability_percentile")
     assert sorted(again[:2]) == [25, 75]
-    assert again[2:] == found[2:]
+    assert set(again[2:]) == {None}
 
 
 def test_against_a_reference(scored: Any, red: Scorer, tmp_path: Path) -> None:
@@ -101,3 +101,20 @@ def test_the_operator(scored: Any, tmp_path: Path, red: Scorer) -> None:
 def test_the_form_of_a_dataset_without_scores(dataset: Any, reds: list[str]) -> None:
     add_images(dataset, reds)
     assert "Compute memorability first" in str(resolve_form("memorability_percentiles", dataset))
+
+
+def test_read_only_fields_and_info_of_others(scored: Any) -> None:
+    compute_percentiles(scored)
+    found = scored.get_field("memorability_bin")
+    found.info, found.read_only = {**found.info, "mine": 1}, True
+    found.save()
+    before = scored.values("memorability_percentile")
+    with pytest.raises(OptionError, match="'memorability_bin' is read-only"):
+        compute_percentiles(scored, bins=2)
+    assert scored.values("memorability_percentile") == before
+    found.read_only = False
+    found.save()
+    compute_percentiles(scored, bins=3)
+    assert scored.get_field("memorability_bin").info["mine"] == 1
+    labels = sorted(set(filter(None, scored.values("memorability_bin.label"))))
+    assert labels == ["00.00 to 33.33 %", "33.33 to 66.67 %", "66.67 to 100.00 %"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 from pathlib import Path
 
@@ -144,3 +146,33 @@ def test_unusable_arguments_are_errors(red: Scorer) -> None:
         curation_report(frame, features=np.eye(2))
     with pytest.raises(OptionError, match="do not compare with the reference"):
         curation_report(frame, reference=Reference.of([0.1, 0.2], "r", red.provenance), provenance=provenance)
+
+
+def test_scores_that_are_nearly_equal_make_a_histogram() -> None:
+    scores = np.append(0.7 + 1e-10 * np.random.default_rng(0).random(9990), np.linspace(0.4, 0.9, 10))
+    report = curation_report(pd.DataFrame({"memorability": scores}))
+    assert report.tables["distribution"]["images"].sum() == 10_000
+    assert len(report.tables["distribution"]) <= 50
+
+
+def test_what_has_no_score_leads_nothing() -> None:
+    scores = [0.9, 0.8, 0.7, *[np.nan] * 997]
+    page = curation_report(
+        pd.DataFrame({"memorability": scores}), kinds=["photograph"] * 3 + ["blank"] * 997, features=np.eye(1000)
+    ).to_html()
+    assert "caution" not in page.partition("</style>")[2]
+
+
+def test_names_that_are_no_unicode(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"memorability": [np.nan, 0.5], "error": ["no such file", None]})
+    frame["path"] = pd.Series(["/none/\udcff.png", "/none/b.png"], dtype=object)
+    report = curation_report(frame, images="path", errors="error", features=np.ones((2, 3)))
+    report.save(tmp_path / "r.html")
+    assert "no such file" in (tmp_path / "r.html").read_text()
+
+
+def test_images_in_base64() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 30), "red").save(buffer, "PNG")
+    frame = pd.DataFrame({"memorability": [0.5], "path": [base64.b64encode(buffer.getvalue()).decode()]})
+    assert curation_report(frame, images="path", base64=True).to_html().count("data:image/jpeg") == 2

@@ -100,6 +100,12 @@ class SelectByMemorability(foo.Operator):
             problem = new_file_error(os.fspath(paths))
             if problem:
                 raise OptionError(problem)
+        if saved_view is not None:
+            problem = saved_view_name_error(root_dataset(samples), saved_view)
+            if problem:
+                raise OptionError(problem)
+        if not diversity and (embeddings is not None or away_from_tag is not None):
+            raise OptionError("embeddings and away_from_tag are for diversity: give it a value above 0")
         if diversity:
             if count is None or (percent, low, high) != (None, None, None):
                 raise OptionError("diversity needs count, and neither percent nor a range")
@@ -125,9 +131,6 @@ class SelectByMemorability(foo.Operator):
                 class_field=class_field,
             )
         if saved_view is not None:
-            problem = saved_view_name_error(root_dataset(samples), saved_view)
-            if problem:
-                raise OptionError(problem)
             root_dataset(samples).save_view(saved_view, view)
         if tag is not None:
             tag_all = view.tag_labels if view._is_patches else view.tag_samples  # patches are not persistent

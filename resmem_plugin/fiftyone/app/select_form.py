@@ -25,7 +25,7 @@ RESULTS = {
 }
 _NAMES = {"saved_view": "Name", "tag": "Tag", "paths": "A new .txt file, on the machine that runs FiftyOne"}
 _COMPUTED = "ResMem's, computed now: as slow as scoring"
-_NO_TAG = "none"
+_NO_TAG = "(no tag)"
 _OF_DIVERSITY = ("diversity", "embeddings", "away_from_tag")
 
 
@@ -98,14 +98,15 @@ def selection_of(ctx: Any) -> dict[str, Any]:
     if amount not in _AMOUNTS:
         raise OptionError(f"amount must be one of {', '.join(_AMOUNTS)}, not {amount!r}")
     diversity = params.get("diversity") or 0
-    embeddings, tag = params.get("embeddings"), params.get("away_from_tag")
+    diversity = diversity if amount == "count" else 0
+    embeddings, tag = (params.get(name) if diversity else None for name in ("embeddings", "away_from_tag"))
     wanted = {"count": ("count",), "percent": ("percent",), "range": ("low", "high")}[amount]
     defaults = {"count": 100, "percent": 10, "low": 0.0, "high": 1.0}
     return {
         "memorability_field": params.get("memorability_field"),
         "which": params.get("which", "top"),
         "class_field": class_field if amount != "range" and class_field != _NO_CLASS_FIELD else None,
-        "diversity": diversity if amount == "count" else 0,
+        "diversity": diversity,
         "embeddings": None if embeddings == _COMPUTED else embeddings,
         "away_from_tag": None if tag == _NO_TAG else tag,
         **{name: params[name] if params.get(name) is not None else defaults[name] for name in wanted},

@@ -14,8 +14,9 @@ from resmem_plugin.core.scoring.progress import ProgressOption
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.curation import image_features, select
 from resmem_plugin.curation.diversity import NEAR_DISTANCE
+from resmem_plugin.curation.selection import check_selection
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
-from resmem_plugin.fiftyone.dataset.views import Which, check_count, class_paths, resolve_field
+from resmem_plugin.fiftyone.dataset.views import Which, check_count, class_names, class_paths, resolve_field
 
 
 class DiverseView(NamedTuple):
@@ -68,7 +69,8 @@ def diverse_view(
         class_field: a field of classes; a sample with several counts in each.
         embeddings: a field of embeddings, or the brain key of a similarity index; None: the images are read, and the
             outputs of ResMem's ResNet computed, which takes as long as scoring them.
-        away_from_tag: samples with this tag are taken already: they are not selected, nor what is near to them.
+        away_from_tag: samples of this view with this tag are taken already: they are not selected, nor what is near to
+            them.
         near_duplicates: "best" selects of near-duplicates only the best, "keep" treats them as any other.
         near_distance: between near-duplicates, 0 to 2.
         scorer: whose network computes the embeddings; None: `Scorer()`.
@@ -95,22 +97,23 @@ def diverse_view(
     check_count(count)
     if which not in ("top", "bottom"):
         raise OptionError(f"which must be 'top' or 'bottom', not {which!r}")
+    check_selection(count, strength, "balanced", near_duplicates, near_distance)
+    if class_field is not None and class_field not in class_paths(samples):
+        raise OptionError(
+            f"{class_field!r} is not a class field; available: {', '.join(class_paths(samples)) or 'none'}"
+        )
     ids, scores, tags = samples.values(["id", field, "tags"])
     frame = pd.DataFrame({"id": ids, "score": pd.to_numeric(pd.Series(scores, dtype=object))})
     frame["taken"] = [away_from_tag is not None and away_from_tag in (each or ()) for each in tags]
     vectors = _vectors(samples, ids, embeddings, scorer, progress)
     if class_field is not None:
         paths = class_paths(samples)
-        if class_field not in paths:
-            raise OptionError(f"{class_field!r} is not a class field; available: {', '.join(paths) or 'none'}")
-        names = samples.values(paths[class_field])
-        frame["class"] = pd.Series(
-            [sorted(set(name)) if isinstance(name, list) else name for name in names], dtype=object
-        )
+        frame["class"] = pd.Series([class_names(each) for each in samples.values(paths[class_field])], dtype=object)
         frame = frame.explode("class")
         vectors = vectors[frame.index.to_numpy()]
+        frame = frame.reset_index(drop=True)
     chosen = select(
-        frame.reset_index(drop=True),
+        frame,
         count,
         "score",
         vectors,
@@ -118,11 +121,11 @@ def diverse_view(
         None if class_field is None else "class",
         ascending=which == "bottom",
         preselected="taken",
-        near_duplicates="keep" if near_duplicates == "keep" else "best",
+        near_duplicates=near_duplicates,  # type: ignore[arg-type] # checked above
         near_distance=near_distance,
     )
     selected = list(dict.fromkeys(chosen["id"]))
-    left_out = {row for rows in chosen["near_duplicates"] for row in rows}
+    left_out = set(frame["id"].iloc[[row for rows in chosen["near_duplicates"] for row in rows]]) - set(selected)
     return DiverseView(samples.select(selected, ordered=True), len(left_out))
 
 

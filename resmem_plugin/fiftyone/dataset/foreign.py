@@ -41,14 +41,20 @@ class ForeignScores:
 
 
 def find_foreign(field: ScoreField, stored: int) -> ForeignScores:
-    """Compare the stored scores with what the last run left."""
+    """Compare the stored scores with what the last run left.
+
+    Where samples were deleted too, as many scores that came from elsewhere are not noticed.
+    """
     if not stored or field.provenance is None:
         return ForeignScores()
     report = field.run_report
     if report is None:
         return ForeignScores(stored)
-    if report["state"] == "unfinished" or "stored" not in report:  # it was killed, or an earlier version wrote it
-        return ForeignScores()
+    if "count" not in report:  # an earlier version wrote it
+        known = stored if report["state"] == "unfinished" else int(report.get("stored", stored))
+        return ForeignScores(max(0, stored - known))
+    if report["state"] == "unfinished":  # the run was killed: what it wrote cannot be told from what others did
+        return ForeignScores(int(report["count"]) - int(report["stored"]), report.get("changed", False))
     known = int(report["stored"])
     changed = report.get("changed", False) or (
         "sum" in report and stored == report["count"] and abs(field.sum() - report["sum"]) > _TOLERANCE

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resmem_plugin.core.errors import OptionError
-from resmem_plugin.fiftyone.dataset.schema import root_dataset
+from resmem_plugin.fiftyone.dataset.schema import all_images, root_dataset
 
 _INFO = "resmem_percentile"
 """In the info of the fields: what the scores were compared with. Fields without it are other tools'."""
@@ -25,36 +25,37 @@ def write_percentiles(
 ) -> list[str]:
     """Write percentiles, and in which of equal bins they lie, as classes; returns the fields' names.
 
+    Those of other samples, which may have been compared with others, are cleared.
+
     Raises:
         OptionError: if the dataset has other fields of these names.
     """
     dataset = root_dataset(samples)
-    percentile_name, bin_name = percentile_names(field)
-    for name in (percentile_name, bin_name):
-        if dataset.has_field(name) and not _is_own(dataset, name):
-            raise OptionError(f"{dataset.name!r} already has a field {name!r} that holds something else: rename it")
-    descriptions = (
-        f"Share of the scores in {field!r} below this one, in %, among {among}",
-        f"Bin of {percentile_name!r}",
-    )
-    for name, kind, description in (
-        (percentile_name, {"ftype": fo.FloatField}, descriptions[0]),
-        (bin_name, {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification}, descriptions[1]),
-    ):
-        if not dataset.has_field(name):
-            dataset.add_sample_field(name, **kind)
+    names = percentile_names(field)
+    for name in names:
         found = dataset.get_field(name)
-        found.description, found.info = description, {_INFO: {"scores": field, "among": among}}
-        found.save()
+        if found is not None and not _is_own(dataset, name):
+            raise OptionError(f"{dataset.name!r} already has a field {name!r} that holds something else: rename it")
+        if found is not None and found.read_only:
+            raise OptionError(f"the field {name!r} is read-only: make it writable, or rename it")
     values = {each: None if np.isnan(value) else float(value) for each, value in zip(ids, percentiles, strict=True)}
-    labels = {
+    classes = {
         each: None if value is None else fo.Classification(label=_bin(value, bins)) for each, value in values.items()
     }
-    dataset.set_values(percentile_name, values, key_field="id")
-    dataset.set_values(bin_name, labels, key_field="id")
-    if percentile_name not in dataset.list_indexes():
-        dataset.create_index(percentile_name)
-    return [percentile_name, bin_name]
+    kinds = ({"ftype": fo.FloatField}, {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Classification})
+    texts = (f"Share of the scores in {field!r} below this one, in %, among {among}", f"Bin of {names[0]!r}")
+    for name, kind, text, written in zip(names, kinds, texts, (values, classes), strict=True):
+        if dataset.has_field(name):
+            dataset.clear_sample_field(name)  # of other samples: they were compared with others
+        else:
+            dataset.add_sample_field(name, **kind, info={_INFO: {"scores": field, "among": among}})
+        all_images(samples).set_values(name, written, key_field="id")
+        found = dataset.get_field(name)
+        found.description, found.info = text, {**(found.info or {}), _INFO: {"scores": field, "among": among}}
+        found.save()
+    if names[0] not in dataset.list_indexes():
+        dataset.create_index(names[0])
+    return list(names)
 
 
 def delete_percentiles(dataset: Any, field: str) -> list[str]:
@@ -75,5 +76,7 @@ def _is_own(dataset: Any, name: str) -> bool:
 
 def _bin(percentile: float, bins: int) -> str:
     number = min(int(percentile * bins / 100), bins - 1)
-    low, high = (f"{100 * edge / bins:.3g}" for edge in (number, number + 1))
-    return f"{low:>02} to {high} %"  # so that names sort as numbers do
+    low, high = (100 * edge / bins for edge in (number, number + 1))
+    if 100 % bins == 0:
+        return f"{low:02.0f} to {high:.0f} %"  # so that names sort as numbers do
+    return f"{low:05.2f} to {high:.2f} %"

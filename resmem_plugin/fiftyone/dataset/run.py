@@ -103,9 +103,8 @@ class ScoringRun:
             selected=selected,
         )
         self._foreign = find_foreign(self.field, len(stored))
-        if overwrite:
-            self._foreign = self._foreign.after(overwritten=selected, stored=len(stored))
-        elif self._foreign and selected:
+        self._left = self._foreign.after(overwritten=selected, stored=len(stored)) if overwrite else self._foreign
+        if not overwrite and self._foreign and selected:
             warn(self._foreign.describe(self.field, len(stored)), ResMemWarning)
         self._keys = keys if overwrite else [key for key in keys if key not in stored]
         self.total, self.pending = len(keys), len(self._keys)
@@ -270,7 +269,9 @@ class ScoringRun:
     def _register(self, state: str) -> None:
         if state == "unfinished" or self._registered:  # a run with nothing to do keeps the report of the last one
             self._registered = True
-            report = {"state": state, **asdict(self.summary), **fingerprint(self.field, self._foreign)}
+            is_overwritten = self._clears_old_scores or self._scored + self._failed >= self.pending
+            foreign = self._left if is_overwritten else self._foreign
+            report = {"state": state, **asdict(self.summary), **fingerprint(self.field, foreign)}
             self.field.register_run(self.provenance, report)
 
     def _stored_note(self) -> str:

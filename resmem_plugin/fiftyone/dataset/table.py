@@ -10,7 +10,7 @@ from resmem_plugin.core.errors import OptionError
 from resmem_plugin.fiftyone.dataset.fields import ScoreField
 from resmem_plugin.fiftyone.dataset.names import error_name
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
-from resmem_plugin.fiftyone.dataset.views import class_paths, resolve_field
+from resmem_plugin.fiftyone.dataset.views import class_names, class_paths, resolve_field
 
 _TAGS = "tags"
 
@@ -38,6 +38,8 @@ def scores_to_frame(samples: Any, memorability_field: str | None = None, by: str
     """
     field = resolve_field(samples, memorability_field)
     paths = {**class_paths(samples), _TAGS: _TAGS}
+    if by in ("id", "path", "memorability", "error"):
+        raise OptionError(f"{by!r} is the name of a column here: rename the field")
     if by is not None and by not in paths:
         raise OptionError(f"{by!r} is not a field of classes; available: {', '.join(paths)}")
     columns = {"id": "id", "path": "filepath", "memorability": field}
@@ -51,7 +53,10 @@ def scores_to_frame(samples: Any, memorability_field: str | None = None, by: str
         frame["error"] = None
     frame["memorability"] = pd.to_numeric(frame["memorability"])
     if by is not None:
-        frame[by] = [" + ".join(sorted(set(each))) or None if isinstance(each, list) else each for each in frame[by]]
+        frame[by] = pd.Series(
+            [" + ".join(each) or None if isinstance(each, list) else each for each in map(class_names, frame[by])],
+            dtype=object,
+        )
     provenance = ScoreField(root_dataset(samples), field).provenance
     if provenance is not None:
         frame.attrs["resmem"] = provenance.to_record()

@@ -94,6 +94,11 @@ def class_paths(samples: Any) -> dict[str, str]:
     return paths
 
 
+def class_names(value: Any) -> Any:
+    """The class of a sample; of several the different ones, sorted; None for one that is None."""
+    return sorted({name for name in value if name is not None}) if isinstance(value, list) else value
+
+
 def sort_view(samples: Any, field: str | None = None, *, most_memorable_first: bool = True) -> Any:
     """A view of the collection sorted by memorability; samples without a score come last.
 

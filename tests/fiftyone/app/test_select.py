@@ -140,7 +140,7 @@ def test_the_form_asks_for_embeddings_and_tags(clusters: Any) -> None:
     assert "embeddings" not in plain
     form = resolve_form("select_by_memorability", clusters, diversity=0.5)
     assert form["embeddings"]["type"]["values"][0] == "vector"
-    assert form["away_from_tag"]["type"]["values"] == ["none", "seen"]
+    assert form["away_from_tag"]["type"]["values"] == ["(no tag)", "seen"]
     assert form["plan"]["view"]["label"].startswith("At most 10 of 10 samples. Near-duplicates")
 
 
@@ -167,3 +167,16 @@ def test_patches_need_embeddings(dataset: Any, reds: list[str]) -> None:
     dataset.add_dynamic_sample_fields()
     with pytest.raises(OptionError, match="need a field of embeddings"):
         get_operator("select_by_memorability")(dataset.to_patches("gt"), count=1, diversity=0.5)
+
+
+def test_classes_without_a_name_and_options_without_diversity(clusters: Any) -> None:
+    labels = [fo.Detection(label=name, bounding_box=[0, 0, 1, 1]) for name in ("cat", None)]
+    first = clusters.first()
+    first["gt"] = fo.Detections(detections=labels)
+    first.save()
+    operator = get_operator("select_by_memorability")
+    found = operator(clusters, count=3, diversity=0.5, embeddings="vector", class_field="gt")
+    assert found.values("id") == [first.id]
+    for name in ("embeddings", "away_from_tag"):
+        with pytest.raises(OptionError, match="are for diversity"):
+            operator(clusters, count=3, **{name: "vector"})

@@ -165,3 +165,19 @@ def test_a_view_that_holds_samples_twice(dataset: Any, reds: list[str], red: Sco
     assert (again.total, again.scored, again.skipped, again.failed) == (6, 0, 6, 0)
     assert dataset.count("memorability") == 6
     assert Plan.of(twice, "memorability").count() == (6, 6)
+
+
+def test_a_killed_run_does_not_forget_merged_scores(merged: Any, red: Scorer) -> None:
+    field = ScoreField(merged, "memorability")
+    with pytest.warns(ResMemWarning, match="6 of the 10 scores"):
+        compute_memorability(merged, scorer=red)
+    report = {
+        **(field.run_report or {}),
+        "state": "unfinished",
+        "stored": 4,
+        "count": 10,
+        "sum": field.sum(),
+        "changed": False,
+    }
+    field.register_run(red.provenance, report)
+    assert "6 of the 10 scores" in MemorabilityInfo()(merged)[0]["caution"]
