@@ -42,8 +42,8 @@ class Comparison:
     Examples:
         >>> from resmem_plugin.curation import compare
         >>> print(compare([0.8, 0.9, 0.85, 0.7], [0.6, 0.75, 0.65, 0.5], permutations=999))
-        4 and 4 images: the first is more memorable in 94 % of pairs (51 to 99), means differ by +0.188 (+0.022 to
-        +0.353), p = 0.051 (999 permutations)
+        4 and 4 images: the first is more memorable in 94 % of pairs (51 to 99), means differ by +0.188 (+0.021 to
+        +0.354), p = 0.051 (999 permutations)
     """
 
     effect: float

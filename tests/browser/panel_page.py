@@ -15,6 +15,9 @@ _BARS = """chart => [...chart.querySelectorAll('.bars .point path')].map((path, 
   return {left, right, top, bottom, low: p0, high: p1, count: s};
 })"""
 
+_DRAWN = "the App is drawing the panel"
+"""Why something is not there: such an `Error` is one to poll on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
@@ -61,7 +64,8 @@ class Panel:
     def scored(self) -> tuple[int, int]:
         """How many are scored, of how many."""
         found = re.search(r"([\d,]+) of ([\d,]+) \w+ scored", self.text)
-        assert found is not None
+        if found is None:
+            raise Error(_DRAWN)
         return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
 
     def button(self, label: str) -> Locator:
@@ -95,7 +99,8 @@ class Panel:
         """Click the point of a class."""
         self._charts.nth(1).scroll_into_view_if_needed()
         box = self._charts.nth(1).locator(".points path").nth(index).bounding_box()
-        assert box is not None
+        if box is None:
+            raise Error(_DRAWN)
         self._page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
     def cut_to_class(self, index: int, shown: Callable[[], int]) -> int:
@@ -126,7 +131,8 @@ class Panel:
         self._charts.nth(plot).scroll_into_view_if_needed()
         bars = self.bars(plot)
         area = self._charts.nth(plot).locator(".nsewdrag").first.bounding_box()
-        assert area is not None
+        if area is None:
+            raise Error(_DRAWN)
         self._page.mouse.move(bars[first].left + 2, area["y"] + 2)
         self._page.mouse.down()
         self._page.mouse.move(bars[last].right - 2, area["y"] + area["height"] - 2, steps=10)
