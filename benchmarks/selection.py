@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def main() -> None:
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{count:,} embeddings of 256 numbers, {options.select:,} selected; {before_mb:.0f} MB before\n")
     print("| | seconds | mean score | covered | near pairs |\n|---|---|---|---|---|")
-    variants: dict[str, dict[str, object]] = {
+    variants: dict[str, dict[str, Any]] = {
         "random": {"strategy": "random", "near_duplicates": "keep"},
         "top": {"strategy": "top", "near_duplicates": "keep"},
         "top, best of near-duplicates": {"strategy": "top"},
@@ -51,7 +52,7 @@ def main() -> None:
     }
     for name, arguments in variants.items():
         start_s = time.perf_counter()
-        rows = select(frame, options.select, embeddings=embeddings, near_distance=_NEAR, **arguments)  # type: ignore[arg-type]
+        rows = select(frame, options.select, embeddings=embeddings, near_distance=_NEAR, **arguments)
         took_s = time.perf_counter() - start_s
         chosen = vectors[rows.index]
         nearest = np.concatenate([(part @ chosen.T).max(axis=1) for part in np.array_split(vectors, 50)])

@@ -97,8 +97,7 @@ def selection_of(ctx: Any) -> dict[str, Any]:
     amount, class_field = params.get("amount", "count"), params.get("class_field")
     if amount not in _AMOUNTS:
         raise OptionError(f"amount must be one of {', '.join(_AMOUNTS)}, not {amount!r}")
-    diversity = params.get("diversity") or 0
-    diversity = diversity if amount == "count" else 0
+    diversity = params.get("diversity") or 0 if amount == "count" else 0
     embeddings, tag = (params.get(name) if diversity else None for name in ("embeddings", "away_from_tag"))
     wanted = {"count": ("count",), "percent": ("percent",), "range": ("low", "high")}[amount]
     defaults = {"count": 100, "percent": 10, "low": 0.0, "high": 1.0}

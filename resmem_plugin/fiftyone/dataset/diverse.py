@@ -14,7 +14,7 @@ from resmem_plugin.core.scoring.progress import ProgressOption
 from resmem_plugin.core.scoring.scorer import Scorer
 from resmem_plugin.curation import image_features, select
 from resmem_plugin.curation.diversity import NEAR_DISTANCE
-from resmem_plugin.curation.selection import check_selection
+from resmem_plugin.curation.selection import NearDuplicates, check_selection
 from resmem_plugin.fiftyone.dataset.schema import root_dataset
 from resmem_plugin.fiftyone.dataset.views import Which, check_count, class_names, class_paths, resolve_field
 
@@ -53,7 +53,7 @@ def diverse_view(
     class_field: str | None = None,
     embeddings: str | None = None,
     away_from_tag: str | None = None,
-    near_duplicates: str = "best",
+    near_duplicates: NearDuplicates = "best",
     near_distance: float = NEAR_DISTANCE,
     scorer: Scorer | None = None,
     progress: ProgressOption = False,
@@ -98,16 +98,14 @@ def diverse_view(
     if which not in ("top", "bottom"):
         raise OptionError(f"which must be 'top' or 'bottom', not {which!r}")
     check_selection(count, strength, "balanced", near_duplicates, near_distance)
-    if class_field is not None and class_field not in class_paths(samples):
-        raise OptionError(
-            f"{class_field!r} is not a class field; available: {', '.join(class_paths(samples)) or 'none'}"
-        )
+    paths = class_paths(samples)
+    if class_field is not None and class_field not in paths:
+        raise OptionError(f"{class_field!r} is not a class field; available: {', '.join(paths) or 'none'}")
     ids, scores, tags = samples.values(["id", field, "tags"])
     frame = pd.DataFrame({"id": ids, "score": pd.to_numeric(pd.Series(scores, dtype=object))})
     frame["taken"] = [away_from_tag is not None and away_from_tag in (each or ()) for each in tags]
     vectors = _vectors(samples, ids, embeddings, scorer, progress)
     if class_field is not None:
-        paths = class_paths(samples)
         frame["class"] = pd.Series([class_names(each) for each in samples.values(paths[class_field])], dtype=object)
         frame = frame.explode("class")
         vectors = vectors[frame.index.to_numpy()]
@@ -121,7 +119,7 @@ def diverse_view(
         None if class_field is None else "class",
         ascending=which == "bottom",
         preselected="taken",
-        near_duplicates=near_duplicates,  # type: ignore[arg-type] # checked above
+        near_duplicates=near_duplicates,
         near_distance=near_distance,
     )
     selected = list(dict.fromkeys(chosen["id"]))
