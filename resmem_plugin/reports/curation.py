@@ -184,7 +184,7 @@ def _cautions(
     """What leads the ranking for no reason."""
     order = np.argsort(-scores, kind="stable")
     order = order[np.isfinite(scores[order])]
-    leading = order[: min(_LEADING, max(1, len(order) // 10))]
+    leading = order[: min(_LEADING, max(_LEADING // 5, len(order) // 10))]
     cautions = []
     if kinds is not None:
         others = sum(kinds[row] not in (None, "photograph") for row in leading.tolist())
